@@ -1,0 +1,1 @@
+"""All we know about Meta, and nowhere else."""

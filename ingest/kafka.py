@@ -1,0 +1,171 @@
+"""How we speak to Kafka: one set of client options, and a producer that says when the broker has everything.
+
+`Producer.deliver` returns when every record is acknowledged by all in-sync replicas, and raises otherwise; there is no
+third outcome. What raised may still have reached the broker: its sender sends again, and duplicates do no harm.
+"""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from typing import Protocol
+
+import confluent_kafka
+
+from ingest import telemetry
+from ingest.records import Record, Topics
+from ingest.settings import KafkaSettings
+
+
+class NotAcknowledged(Exception):
+    """The broker does not have all of the records: send them again."""
+
+
+class ProducerFailed(Exception):
+    """The producer can promise nothing any more (fenced, out of sequence, not authorised): the process must end."""
+
+
+class Producer(Protocol):
+    """What a door needs of Kafka."""
+
+    async def deliver(self, records: Sequence[Record]) -> None:
+        """Returns when the broker has acknowledged every record; NotAcknowledged or ProducerFailed otherwise."""
+        ...
+
+    async def reachable(self, timeout: float) -> bool:
+        """Whether a broker answers within `timeout` seconds."""
+        ...
+
+
+def client_options(settings: KafkaSettings) -> dict[str, str]:
+    """librdkafka's options to reach the cluster, for producers, consumers and the admin client alike."""
+    options = {
+        "bootstrap.servers": settings.kafka_bootstrap_servers,
+        "security.protocol": settings.kafka_security_protocol,
+    }
+    if settings.kafka_security_protocol.startswith("SASL"):
+        options |= {
+            "sasl.mechanism": settings.kafka_sasl_mechanism,
+            "sasl.username": settings.kafka_sasl_username,
+            "sasl.password": settings.kafka_sasl_password.get_secret_value(),
+        }
+    if settings.kafka_ssl_ca_file is not None:
+        options["ssl.ca.location"] = str(settings.kafka_ssl_ca_file)
+    return options
+
+
+class ConfluentProducer:
+    """librdkafka's idempotent producer, with one future per delivery.
+
+    Memory is bounded by `queue_bytes`: a full queue raises NotAcknowledged at once. A record the broker has not
+    acknowledged after `timeout` seconds is given up, so nothing piles up behind a broker that is away.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        topics: Topics,
+        *,
+        timeout: float,
+        queue_bytes: int = 64 * 2**20,
+        linger: float = 0.002,
+    ) -> None:
+        self._topics = topics
+        self._fatal = False
+        self._producer = confluent_kafka.Producer(
+            client_options(settings)
+            | {
+                "client.id": "leadstream-door",
+                "acks": "all",
+                "enable.idempotence": True,
+                "compression.type": "lz4",
+                "linger.ms": linger * 1000,
+                "message.timeout.ms": round(timeout * 1000),
+                "queue.buffering.max.kbytes": max(1, queue_bytes // 1024),
+                "queue.buffering.max.messages": 0,  # bytes are the bound
+                # A broker that came back is found within half a second, not within the default ten.
+                "reconnect.backoff.max.ms": 500,
+                "allow.auto.create.topics": False,
+                "log_level": 0,  # librdkafka's own lines go to stderr unasked; what matters reaches _on_error
+                "error_cb": self._on_error,
+            }
+        )
+        self._closing = threading.Event()
+        self._poller = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
+        self._poller.start()
+
+    async def deliver(self, records: Sequence[Record]) -> None:
+        if self._fatal:
+            raise ProducerFailed
+        if not records:
+            return
+        waiting = _Delivery(asyncio.get_running_loop(), len(records))
+        for position, record in enumerate(records):
+            try:
+                self._producer.produce(
+                    self._topics(record.topic),
+                    value=record.value,
+                    key=record.key,
+                    headers=list(record.headers),
+                    on_delivery=waiting.settle,
+                )
+            except (BufferError, confluent_kafka.KafkaException):
+                waiting.give_up(len(records) - position)
+                break
+        await waiting.future
+
+    async def reachable(self, timeout: float) -> bool:
+        return await asyncio.to_thread(self._answers, timeout)
+
+    async def close(self, timeout: float) -> None:
+        """Waits up to `timeout` seconds for what is still on its way, then stops the poll thread."""
+        await asyncio.to_thread(self._producer.flush, timeout)
+        self._closing.set()
+        await asyncio.to_thread(self._poller.join)
+
+    def _answers(self, timeout: float) -> bool:
+        try:
+            return bool(self._producer.list_topics(timeout=timeout).brokers)
+        except confluent_kafka.KafkaException:
+            return False
+
+    def _poll(self) -> None:
+        while not self._closing.is_set():
+            self._producer.poll(0.1)
+
+    def _on_error(self, error: confluent_kafka.KafkaError) -> None:
+        if error.fatal() and not self._fatal:
+            self._fatal = True
+            telemetry.log("error", "producer.fatal", reason=error.name())
+
+
+class _Delivery:
+    """Counts the acknowledgements of one call; only the last of them wakes the event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, records: int) -> None:
+        self.future: asyncio.Future[None] = loop.create_future()
+        self._loop = loop
+        self._lock = threading.Lock()  # the poll thread settles, the event loop may give up
+        self._left = records
+        self._error: Exception | None = None
+
+    def settle(self, error: confluent_kafka.KafkaError | None, _message: object) -> None:
+        self._finish(1, None if error is None else ProducerFailed() if error.fatal() else NotAcknowledged(error.name()))
+
+    def give_up(self, records: int) -> None:
+        self._finish(records, NotAcknowledged("the producer's queue is full"))
+
+    def _finish(self, records: int, error: Exception | None) -> None:
+        with self._lock:
+            self._left -= records
+            self._error = self._error or error
+            done = self._left == 0
+        if done:
+            self._loop.call_soon_threadsafe(self._resolve)
+
+    def _resolve(self) -> None:
+        if self.future.done():
+            return
+        if self._error is None:
+            self.future.set_result(None)
+        else:
+            self.future.set_exception(self._error)

@@ -1,0 +1,153 @@
+"""Every record we write has one of these shapes and only these headers. Performs no I/O of its own.
+
+The value is Meta's; what we say about it is a header. Headers are UTF-8 text, never personal, never secret.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+RAW = "meta.leadgen.raw"
+UPDATES = "meta.leadgen.updates"
+OTHER = "meta.webhook.other"
+AGAIN = "meta.leadgen.again"
+DEAD = "meta.leadgen.dead"
+FATES = "meta.leadgen.fates"
+FORMS = "meta.leadgen.forms"
+DETAILS = "meta.leadgen.details"
+LEADS = "leads.v1"
+
+HeaderName = Literal[
+    "source",  # which door: webhook, backfill, reconcile, import
+    "delivery",  # the POST it came in, so that the changes of one delivery can be told from another's
+    "received-at",  # unix milliseconds at our door
+    "entry-id",  # Meta's entry.id: the page, or "0" for the dashboard's sample
+    "entry-time",  # Meta's entry.time: when the notification was sent, not when the lead was made
+    "origin",  # <partition>@<offset> of the raw record this came from
+    "stage",  # where it failed: ingest, fetch, map
+    "fate-reason",  # why, as one word from a closed list
+    "attempt",  # how many times it was tried, from 1
+    "first-failed-at",  # unix milliseconds
+    "form-version",  # sha256 of the form's snapshot the lead was mapped with
+    "mapping",  # content hash of the mapping file that made a CRM record
+    # Kafka Connect's own names, so that its users' dead-letter tools read ours too.
+    "__connect.errors.topic",
+    "__connect.errors.partition",
+    "__connect.errors.offset",
+    "__connect.errors.stage",
+    "__connect.errors.exception.class.name",
+]
+Headers = tuple[tuple[str, bytes], ...]
+Stage = Literal["ingest", "fetch", "map"]
+Fate = Literal["dead", "skipped", "duplicate"]  # the ordinary outcome is told by the output's own `origin`
+
+
+def headers(values: Mapping[HeaderName, str | int]) -> Headers:
+    """Headers as Kafka carries them."""
+    return tuple((name, str(value).encode()) for name, value in values.items())
+
+
+def header(of: Iterable[tuple[str, bytes]], name: HeaderName) -> str | None:
+    """The last value of a header, as Kafka's own readers take it; None when it is not there."""
+    found = None
+    for key, value in of:
+        if key == name:
+            found = value
+    return None if found is None else found.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topics:
+    """Topic, group and subject names under one `TOPIC_PREFIX`, so that tests and tenants share a cluster."""
+
+    prefix: str = ""
+
+    def __call__(self, name: str) -> str:
+        return f"{self.prefix}{name}"
+
+    def group(self, worker: Literal["fetch", "map", "retry"]) -> str:
+        return f"{self.prefix}leadstream-{worker}"
+
+    def subject(self, name: str) -> str:
+        return f"{self.prefix}{name}-value"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What is about to be produced, topic name without its prefix. A `value` of None is a tombstone."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    timestamp: int | None = None  # unix milliseconds; None is the time of producing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """What was consumed: a record, where it lay, and its timestamp in unix milliseconds."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    timestamp: int
+
+    def header(self, name: HeaderName) -> str | None:
+        return header(self.headers, name)
+
+    @property
+    def origin(self) -> str:
+        """The raw record this came from: its header says, or it *is* the raw record."""
+        return self.header("origin") or f"{self.partition}@{self.offset}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a record goes no further. `error` is a class name: an error's text may quote a person's answer."""
+
+    stage: Stage
+    reason: str
+    error: str
+
+
+def dead_letter(of: Received, failure: Failure, *, now: int) -> Record:
+    """The record as it was, bytes untouched, with what went wrong as headers. `now` is unix milliseconds."""
+    said = headers(
+        {
+            "stage": failure.stage,
+            "fate-reason": failure.reason,
+            "origin": of.origin,
+            "attempt": of.header("attempt") or 1,
+            "first-failed-at": of.header("first-failed-at") or now,
+            "__connect.errors.topic": of.topic,
+            "__connect.errors.partition": of.partition,
+            "__connect.errors.offset": of.offset,
+            "__connect.errors.stage": failure.stage,
+            "__connect.errors.exception.class.name": failure.error,
+        }
+    )
+    ours = {name for name, _ in said}
+    kept = tuple(pair for pair in of.headers if pair[0] not in ours)
+    return Record(topic=DEAD, key=of.key, value=of.value, headers=kept + said)
+
+
+def fate_record(
+    of: Received, fate: Fate, *, stage: Stage, reason: str, page_id: str | None, lead_id: str | None
+) -> Record:
+    """What became of a record, for the account: one per stage and origin, the last one wins."""
+    told = {
+        "fate": fate,
+        "stage": stage,
+        "origin": of.origin,
+        "reason": reason,
+        "page_id": page_id,
+        "lead_id": lead_id,
+        "topic": of.topic,
+        "partition": of.partition,
+        "offset": of.offset,
+    }
+    return Record(topic=FATES, key=f"{stage}/{of.origin}".encode(), value=json.dumps(told).encode())

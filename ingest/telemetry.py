@@ -1,0 +1,110 @@
+"""Every metric and every log event by name, with what it means. What is not listed here is neither counted nor logged.
+
+Labels and log fields carry ids and words from closed lists: never an answer, a token, a URL or the text of an error,
+which may quote any of them. Several processes share a folder of counters (`PROMETHEUS_MULTIPROC_DIR`, set by their
+parent) and their parent adds them up.
+"""
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
+Event = Literal[
+    # the door
+    "door.listening",  # the webhook service takes connections
+    "door.draining",  # told to stop: open deliveries are finished, new ones refused
+    "door.not-acknowledged",  # the broker did not acknowledge a delivery in time; Meta was told 503 and sends again
+    "door.values-switched-off",  # ALARM: the subscription has "include values" off, so notifications name no lead
+    "door.verified",  # Meta verified the callback URL
+    "door.refused",  # a delivery or handshake was refused; `reason` says why
+    "producer.fatal",  # the producer can no longer promise order; the process ends and its parent starts another
+    # the workers
+    "worker.assigned",  # partitions were given to this worker
+    "worker.revoked",  # partitions were taken; what was open there is left to the next owner
+    "worker.draining",  # told to stop: open records are finished
+    "worker.held",  # a failure that is not the record's: it is tried again, nothing is committed past it
+    "worker.dead-letter",  # a record can never work and went to the dead-letter topic
+    "worker.crashed",  # a defect: the process ends without committing past it
+    "graph.version",  # ALARM: Meta serves another API version than the one asked for
+    "form.unreadable",  # a form may not be read: its leads go on without labels
+    "form.changed",  # a form is new or has changed
+    # the parent
+    "process.started",
+    "process.ended",  # a child ended; `code` is its exit code
+    "process.restarting",  # the child is started again after `seconds`
+    "process.stalled",  # a child has not reported for too long and is ended
+    "admin.listening",  # where health, readiness and metrics are
+]
+
+Level = Literal["info", "warning", "error"]
+
+DELIVERIES = Counter("leadstream_deliveries", "POSTs at the webhook, by the status they were answered with", ["status"])
+CHANGES = Counter("leadstream_changes", "Changes acknowledged by the broker, by the topic they went to", ["topic"])
+BODY_BYTES = Gauge(
+    "leadstream_body_bytes", "Bytes of webhook bodies held in memory right now", multiprocess_mode="livesum"
+)
+ACKNOWLEDGE_SECONDS = Histogram(
+    "leadstream_acknowledge_seconds",
+    "From the last byte of a POST to the broker's acknowledgement of all its records",
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+VALUES_SWITCHED_OFF = Counter(
+    "leadstream_values_switched_off", "ALARM: notifications without values; switch 'include values' on for the app"
+)
+SAMPLES = Counter("leadstream_samples", "The dashboard's sample lead, which does not exist and is skipped")
+
+RECORDS = Counter(
+    "leadstream_records", "Records brought to their outcome, by worker and outcome", ["worker", "outcome"]
+)
+OPEN_RECORDS = Gauge(
+    "leadstream_open_records", "Records read and not yet committable", ["worker"], multiprocess_mode="livesum"
+)
+HELD = Counter(
+    "leadstream_held", "Tries that failed through no fault of the record and are repeated", ["worker", "reason"]
+)
+DEAD_LETTERS = Counter("leadstream_dead_letters", "Records sent to the dead-letter topic", ["stage", "reason"])
+GRAPH_CALLS = Counter(
+    "leadstream_graph_calls", "Calls to the Graph API, by what was asked and how it ended", ["ask", "end"]
+)
+GRAPH_SECONDS = Histogram("leadstream_graph_seconds", "Duration of a call to the Graph API", ["ask"])
+LEAD_SECONDS = Histogram(
+    "leadstream_lead_seconds",
+    "From the door's receipt to the lead's acknowledgement on its topic",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
+)
+
+
+def log(level: Level, event: Event, **ids: str | float | None) -> None:
+    """One line of JSON on stderr. `ids` are ids, counts and words from closed lists."""
+    getattr(_logger, level)(event, **ids)
+
+
+def start_logging(process: str) -> None:
+    """Once per process, before anything is logged; libraries are heard from warnings upwards.
+
+    A library's record carries only its logger's name: its text may hold a URL with a token or a record's value.
+    """
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(process=process)
+    logging.basicConfig(handlers=[_LibraryRecords()], level=logging.WARNING, force=True)
+
+
+class _LibraryRecords(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
+        _logger.warning("library", library=record.name, where=f"{record.module}:{record.lineno}", error=error)
+
+
+_logger = structlog.get_logger()

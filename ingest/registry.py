@@ -1,0 +1,163 @@
+"""The schema registry, by Confluent's HTTP API: which id a schema has, which schema an id is, what may change.
+
+Workers ask it when they start and when they meet a schema they have not seen; between those, its outage stops nothing.
+Source of the API: https://docs.confluent.io/platform/current/schema-registry/develop/api.html
+"""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import TypeVar, cast
+from urllib.parse import quote
+
+import aiohttp
+from pydantic import SecretStr
+
+import schemas
+from ingest.codec import Codec, UnknownSchema
+
+Record = TypeVar("Record", bound=Mapping[str, object])
+
+_MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
+_PATIENCE = aiohttp.ClientTimeout(total=10)
+
+
+class RegistryError(Exception):
+    """The registry did not do what was asked; the text says what to look at."""
+
+
+class RegistryUnavailable(RegistryError):
+    """It did not answer, or not with an answer of this API. Trying again may help."""
+
+
+class NotRegistered(RegistryError):
+    """It answered, and does not know the schema."""
+
+
+class Incompatible(RegistryError):
+    """It refuses a schema that readers or records of the subject's earlier ones could not stand."""
+
+
+class Registry:
+    """One registry. Subjects carry their prefix; schemas are parsed JSON, as `schemas.avro` gives them."""
+
+    def __init__(self, url: str, *, session: aiohttp.ClientSession) -> None:
+        self._url = url.rstrip("/")
+        self._session = session
+
+    async def id_of(self, subject: str, schema: schemas.Schema) -> int:
+        """The id of exactly this schema under the subject; `NotRegistered` if there is none."""
+        answer = await self._ask("POST", f"/subjects/{quote(subject, safe='')}", _as_text(schema))
+        return _integer(answer, "id")
+
+    async def schema_of(self, schema_id: int) -> schemas.Schema:
+        """The schema with an id; `NotRegistered` if there is none."""
+        answer = await self._ask("GET", f"/schemas/ids/{schema_id}")
+        schema: schemas.Schema = json.loads(str(answer["schema"]))
+        return schema
+
+    async def register(self, subject: str, schema: schemas.Schema) -> int:
+        """The schema's id, new or known; `Incompatible` if the subject's rule forbids it."""
+        answer = await self._ask("POST", f"/subjects/{quote(subject, safe='')}/versions", _as_text(schema))
+        return _integer(answer, "id")
+
+    async def objections(self, subject: str, schema: schemas.Schema) -> tuple[str, ...]:
+        """What the registry has against the schema under the subject's present rule; empty if nothing."""
+        path = f"/compatibility/subjects/{quote(subject, safe='')}/versions?verbose=true"
+        try:
+            answer = await self._ask("POST", path, _as_text(schema))
+        except NotRegistered:  # no version yet that could object
+            return ()
+        if answer.get("is_compatible"):
+            return ()
+        reasons = answer.get("messages")
+        return (
+            tuple(str(reason) for reason in reasons) if isinstance(reasons, list) and reasons else ("no reason given",)
+        )
+
+    async def compatibility(self, subject: str) -> str | None:
+        """The subject's own rule, such as BACKWARD_TRANSITIVE; None if it has none."""
+        try:
+            answer = await self._ask("GET", f"/config/{quote(subject, safe='')}")
+        except NotRegistered:
+            return None
+        return str(answer.get("compatibilityLevel"))
+
+    async def set_compatibility(self, subject: str, rule: str) -> None:
+        await self._ask("PUT", f"/config/{quote(subject, safe='')}", {"compatibility": rule})
+
+    async def _ask(self, method: str, path: str, body: Mapping[str, str] | None = None) -> dict[str, object]:
+        try:
+            async with self._session.request(
+                method,
+                self._url + path,
+                json=body,
+                headers={"Accept": _MEDIA_TYPE},
+                allow_redirects=False,  # a password is for this host only
+                timeout=_PATIENCE,
+            ) as response:
+                status, text = response.status, await response.text()
+            answer = json.loads(text)
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            # No cause and no URL: the URL may carry a password.
+            kind = type(error).__name__
+            raise RegistryUnavailable(
+                f"the schema registry gave no usable answer ({kind}): is it up, and is REGISTRY_URL right?"
+            ) from None
+        if not isinstance(answer, dict):
+            raise RegistryUnavailable("what answers at REGISTRY_URL is not a schema registry")
+        said = f"{answer.get('error_code', status)}: {answer.get('message', 'no message')}"
+        match status:
+            case HTTPStatus.OK:
+                return cast("dict[str, object]", answer)
+            case HTTPStatus.NOT_FOUND:
+                raise NotRegistered(said)
+            case HTTPStatus.CONFLICT:
+                raise Incompatible(said)
+            case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise RegistryUnavailable(f"the schema registry is in trouble ({said})")
+            case _:
+                raise RegistryError(f"the schema registry refused ({said})")
+
+
+@asynccontextmanager
+async def open_registry(url: str, *, username: str = "", password: SecretStr | None = None) -> AsyncIterator[Registry]:
+    """A registry with a session of its own; no username means no authentication."""
+    headers = {}
+    if username:
+        secret = password.get_secret_value() if password else ""
+        headers["Authorization"] = aiohttp.encode_basic_auth(username, secret)
+    async with aiohttp.ClientSession(headers=headers) as session:
+        yield Registry(url, session=session)
+
+
+async def resolve_codec(registry: Registry, name: str, *, subject: str) -> Codec[Record]:
+    """The codec of our schema `name`, which `topics apply` registered under the subject."""
+    try:
+        schema_id = await registry.id_of(subject, schemas.avro(name))
+    except NotRegistered:
+        raise NotRegistered(
+            f"schema {name} of this version is not registered under {subject}: run `leadstream topics apply`"
+        ) from None
+    return Codec(name, schema_id=schema_id)
+
+
+async def decode(codec: Codec[Record], frame: bytes, *, registry: Registry) -> Record:
+    """The record inside a frame, whoever wrote it: an unknown schema is looked up once and learnt."""
+    try:
+        return codec.decode(frame)
+    except UnknownSchema as unknown:
+        codec.learn(unknown.schema_id, await registry.schema_of(unknown.schema_id))
+        return codec.decode(frame)
+
+
+def _as_text(schema: schemas.Schema) -> dict[str, str]:
+    return {"schemaType": "AVRO", "schema": json.dumps(schema, separators=(",", ":"))}
+
+
+def _integer(answer: Mapping[str, object], name: str) -> int:
+    value = answer.get(name)
+    if not isinstance(value, int):
+        raise RegistryUnavailable("what answers at REGISTRY_URL is not a schema registry")
+    return value

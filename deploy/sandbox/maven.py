@@ -1,0 +1,124 @@
+"""Brings files from a Maven repository by its ordinary clients: `mvn` where it is on the PATH, else `jgo`.
+
+What they bring is not believed here: the caller holds it to its lock. Without `MAVEN_REPOSITORY_URL` each client asks
+where it always asks, as its own settings say; with it, nothing but that repository is asked.
+"""
+
+import os
+import shutil
+import subprocess
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from xml.sax.saxutils import escape
+
+from .errors import SandboxError
+
+_ONE_MIRROR = """\
+<settings>
+  <mirrors><mirror><id>leadstream</id><mirrorOf>*</mirrorOf><url>{}</url></mirror></mirrors>
+</settings>
+"""
+_TIMEOUT = 60  # seconds that a repository may be silent
+
+
+class DiskFull(Exception):
+    """There was no room for what was to be written."""
+
+
+def download(files: list[PurePosixPath], pom: Path, into: Path, say: Callable[[str], None]) -> None:
+    """Put the files, named by their path in Maven's layout, into a folder side by side.
+
+    SandboxError says what could not be had; DiskFull is for the caller, who knows what was to go where.
+    """
+    repository = os.environ.get("MAVEN_REPOSITORY_URL")
+    if mvn := shutil.which("mvn"):
+        _by_mvn(mvn, pom, into, repository, say)
+    else:
+        _by_jgo(files, into, repository, say)
+
+
+def _by_mvn(mvn: str, pom: Path, into: Path, repository: str | None, say: Callable[[str], None]) -> None:
+    with _settings(repository) as settings:
+        command = [mvn, "-B", *settings, "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={into}"]
+        said: deque[str] = deque(maxlen=30)
+        with subprocess.Popen(  # noqa: S603  found on the PATH
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        ) as running:
+            for line in running.stdout or ():
+                said.append(line)
+                if "Downloading from" in line:
+                    say(f"Maven is downloading {line.rstrip().rpartition('/')[2]}")
+    if running.returncode:
+        output = "".join(said)
+        if "No space left on device" in output:
+            raise DiskFull
+        raise SandboxError(
+            f"{output}\nMaven could not bring what {pom.name} asks for; its last words are above. Look at the network"
+            " and at the repository it asks (MAVEN_REPOSITORY_URL, else Maven's own settings), and run this again."
+        )
+
+
+@contextmanager
+def _settings(repository: str | None) -> Iterator[list[str]]:
+    if repository is None:
+        yield []
+        return
+    with TemporaryDirectory() as directory:
+        settings = Path(directory, "settings.xml")
+        settings.write_text(_ONE_MIRROR.format(escape(repository)), encoding="utf-8")
+        yield ["-s", str(settings)]
+
+
+def _by_jgo(files: list[PurePosixPath], into: Path, repository: str | None, say: Callable[[str], None]) -> None:
+    try:
+        from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415  an extra: Maven serves as well
+    except ImportError:
+        raise SandboxError(
+            "Neither mvn nor jgo is there to download with: pip install 'leadstream[sandbox]' brings jgo."
+        ) from None
+
+    @contextmanager
+    def told(name: str, size: int) -> Iterator[Callable[[int], None]]:
+        done = 0
+
+        def more(count: int) -> None:
+            nonlocal done
+            done += count
+            say(f"downloading {name}, {done // 2**20} of {size // 2**20} MB")
+
+        yield more
+
+    with TemporaryDirectory(dir=into.parent) as partial:
+        remote = None if repository is None else {"central": repository.rstrip("/")}
+        context = MavenContext(
+            PythonResolver(progress_callback=told), repo_cache=Path(partial), remote_repos=remote, timeout=_TIMEOUT
+        )
+        for file in files:
+            group, artifact, version, rest = _coordinates(file)
+            classifier, _, packaging = rest.partition(".")
+            try:
+                found = context.project(group, artifact).at_version(version).artifact(classifier, packaging).resolve()
+            except OSError as error:  # the HTTP client's errors are OSErrors too, without a number
+                if error.errno is not None and not isinstance(error, ConnectionError):
+                    raise
+                raise _unreachable(file) from error
+            except RuntimeError as error:  # what jgo raises for an answer other than 200
+                raise _unreachable(file) from error
+            Path(found).rename(into / file.name)
+
+
+def _coordinates(file: PurePosixPath) -> tuple[str, str, str, str]:
+    """Group, artifact, version, and `[classifier].packaging`."""
+    *group, artifact, version, name = file.parts
+    rest = name.removeprefix(f"{artifact}-{version}").removeprefix("-")
+    return ".".join(group), artifact, version, rest
+
+
+def _unreachable(file: PurePosixPath) -> SandboxError:
+    return SandboxError(
+        f"{file.name} could not be downloaded: look at the network and at the repository (MAVEN_REPOSITORY_URL, if"
+        " it is set), and run this again."
+    )

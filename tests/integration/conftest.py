@@ -1,0 +1,33 @@
+"""One sandbox for the whole run, started for the first test that asks; a test keeps to itself by a `TOPIC_PREFIX`."""
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.sandbox import FREE_PORTS, Sandbox
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """Kafka, the registry and the Graph double, at ports of their own; they end with the run."""
+    home: Path = tmp_path_factory.mktemp("sandbox")
+    world = Sandbox(home, FREE_PORTS)
+    try:
+        world.up()
+        yield world
+    finally:
+        world.down()
+
+
+@pytest.fixture
+def bootstrap(sandbox: Sandbox) -> str:
+    """`KAFKA_BOOTSTRAP_SERVERS` of the sandbox."""
+    return sandbox.env()["KAFKA_BOOTSTRAP_SERVERS"]
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A `TOPIC_PREFIX` that no other test has."""
+    return f"t{secrets.token_hex(4)}."

@@ -29,6 +29,8 @@ Event = Literal[
     "worker.dead-letter",  # a record can never work and went to the dead-letter topic
     "worker.crashed",  # a defect: the process ends without committing past it
     "graph.version",  # ALARM: Meta serves another API version than the one asked for
+    "pages.read",  # META_PAGES_FILE, or a token file it names, changed and is in force
+    "pages.broken",  # ALARM: META_PAGES_FILE changed and cannot be used; the pages stay as they were
     "form.unreadable",  # a form may not be read: its leads go on without labels
     "form.changed",  # a form is new or has changed
     # the parent
@@ -70,6 +72,11 @@ GRAPH_CALLS = Counter(
     "leadstream_graph_calls", "Calls to the Graph API, by what was asked and how it ended", ["ask", "end"]
 )
 GRAPH_SECONDS = Histogram("leadstream_graph_seconds", "Duration of a call to the Graph API", ["ask"])
+PAGES_BROKEN = Gauge(
+    "leadstream_pages_broken",
+    "ALARM: 1 while META_PAGES_FILE cannot be used as it is and older pages are in force",
+    multiprocess_mode="livemax",
+)
 LEAD_SECONDS = Histogram(
     "leadstream_lead_seconds",
     "From the door's receipt to the lead's acknowledgement on its topic",

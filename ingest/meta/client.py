@@ -1,0 +1,144 @@
+"""The Graph API over aiohttp: one call, one answer or one GraphError. It never tries again: its callers own the policy.
+
+A page's token travels in the Authorization header or in a POST's body, never in a URL. No error raised here carries a
+token or chains one that does: aiohttp's exceptions hold the whole request.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import Literal
+
+import aiohttp
+
+from ingest import telemetry
+from ingest.meta import graph
+from ingest.meta.errors import GraphError, Reason, Unavailable
+from ingest.meta.graph import Answer, Ask, Key
+from ingest.meta.pages import PageAccess
+from ingest.settings import MetaSettings
+
+TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)  # seconds
+NODE_LIMIT = 2 * 2**20  # bytes, decompressed; a lead is a few kB, a form with hundreds of options some 100 kB
+BATCH_LIMIT = 16 * 2**20
+
+_AskName = Literal["lead", "form", "leads-batch"]
+
+
+class GraphClient:
+    """Asks Meta on behalf of pages. The session, and with it the connections, is the caller's and outlives the client.
+
+    Give the session a `DummyCookieJar`: nothing that Meta sets should tie one page's calls to another's.
+    """
+
+    def __init__(
+        self, session: aiohttp.ClientSession, settings: MetaSettings, *, timeout: aiohttp.ClientTimeout = TIMEOUT
+    ) -> None:
+        self._session = session
+        self._settings = settings
+        self._timeout = timeout
+        self._base = f"{settings.meta_graph_url.rstrip('/')}/{settings.meta_api_version}/"
+        self._versions_told = {settings.meta_api_version}
+
+    async def lead(self, lead_id: str, page: PageAccess, *, fields: Sequence[str] = graph.LEAD_FIELDS) -> Answer:
+        """The lead's node with `fields`; GraphError otherwise, and BadAsk without a call where `lead_id` is no id."""
+        return await self._node("lead", graph.ask_lead(lead_id, fields), page)
+
+    async def form(self, form_id: str, page: PageAccess, *, fields: Sequence[str] = graph.FORM_FIELDS) -> Answer:
+        """The form's node, without counters unless `fields` has them; GraphError otherwise."""
+        return await self._node("form", graph.ask_form(form_id, fields), page)
+
+    async def leads_batch(
+        self, wanted: Sequence[tuple[str, PageAccess]], *, fields: Sequence[str] = graph.LEAD_FIELDS
+    ) -> tuple[Answer | GraphError, ...]:
+        """Up to graph.BATCH_LIMIT leads, of any pages, in one POST: what became of each, in their order.
+
+        Meta counts every item as a call. GraphError where the batch as a whole failed.
+        """
+        asks = [graph.ask_lead(lead_id, fields) for lead_id, _ in wanted]
+        keys = [self._key(page) for _, page in wanted]
+        with _measured("leads-batch"):
+            received = await _receive(
+                self._session.post(
+                    self._base,
+                    data=graph.ask_batch(list(zip(asks, keys, strict=True))),
+                    timeout=self._timeout,
+                    allow_redirects=False,
+                ),
+                BATCH_LIMIT,
+            )
+            items = graph.read_batch(*received, asks)
+        for item in items:
+            if isinstance(item, Answer):
+                self._tell_version(item)
+        return items
+
+    async def _node(self, name: _AskName, ask: Ask, page: PageAccess) -> Answer:
+        key = self._key(page)
+        with _measured(name):
+            received = await _receive(
+                self._session.get(
+                    f"{self._base}{ask.path}",
+                    params=[*ask.params, *key.proof()],
+                    # Meta's pages show a parameter; the header works too (restfb#1107, huandu/facebook#205).
+                    headers={"Authorization": f"Bearer {key.token.get_secret_value()}"},
+                    timeout=self._timeout,
+                    allow_redirects=False,
+                ),
+                NODE_LIMIT,
+            )
+            answer = graph.read_answer(*received, about=ask.about)
+        self._tell_version(answer)
+        return answer
+
+    def _key(self, page: PageAccess) -> Key:
+        return Key(token=page.token, secret=self._settings.secret_of(page.app_id))
+
+    def _tell_version(self, answer: Answer) -> None:
+        if answer.version is not None and answer.version not in self._versions_told:
+            self._versions_told.add(answer.version)
+            telemetry.log("warning", "graph.version", asked=self._settings.meta_api_version, served=answer.version)
+
+
+async def _receive(
+    request: AbstractAsyncContextManager[aiohttp.ClientResponse], limit: int
+) -> tuple[int, Mapping[str, str], bytes]:
+    """Status, headers and the whole body; Unavailable otherwise."""
+    failed: Reason
+    try:
+        async with request as response:
+            body = await _read_up_to(limit, response)
+            if body is None:
+                failed = "too-large"
+            elif 300 <= response.status < 400:  # noqa: PLR2004  HTTP's own boundaries
+                failed = "redirected"
+            else:
+                return response.status, response.headers, body
+    except TimeoutError:
+        failed = "timeout"
+    except aiohttp.ClientPayloadError:
+        failed = "truncated"
+    except (aiohttp.ClientError, OSError):
+        failed = "no-connection"
+    # Raised out here, where aiohttp's exception is no context of ours.
+    raise Unavailable(failed)
+
+
+async def _read_up_to(limit: int, response: aiohttp.ClientResponse) -> bytes | None:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > limit:
+            response.close()
+            return None
+    return bytes(body)
+
+
+@contextmanager
+def _measured(name: _AskName) -> Iterator[None]:
+    with telemetry.GRAPH_SECONDS.labels(name).time():
+        try:
+            yield
+        except GraphError as error:
+            telemetry.GRAPH_CALLS.labels(name, error.reason).inc()
+            raise
+    telemetry.GRAPH_CALLS.labels(name, "answered").inc()

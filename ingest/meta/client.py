@@ -18,8 +18,8 @@ from ingest.meta.pages import PageAccess
 from ingest.settings import MetaSettings
 
 TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)  # seconds
-NODE_LIMIT = 2 * 2**20  # bytes, decompressed; a lead is a few kB, a form with hundreds of options some 100 kB
-BATCH_LIMIT = 16 * 2**20
+NODE_BYTES = 2 * 2**20  # bytes, decompressed; a lead is a few kB, a form with hundreds of options some 100 kB
+BATCH_BYTES = 16 * 2**20
 
 _AskName = Literal["lead", "form", "leads-batch"]
 
@@ -50,7 +50,7 @@ class GraphClient:
     async def leads_batch(
         self, wanted: Sequence[tuple[str, PageAccess]], *, fields: Sequence[str] = graph.LEAD_FIELDS
     ) -> tuple[Answer | GraphError, ...]:
-        """Up to graph.BATCH_LIMIT leads, of any pages, in one POST: what became of each, in their order.
+        """Up to graph.BATCH_SIZE leads, of any pages, in one POST: what became of each, in their order.
 
         Meta counts every item as a call. GraphError where the batch as a whole failed.
         """
@@ -64,7 +64,7 @@ class GraphClient:
                     timeout=self._timeout,
                     allow_redirects=False,
                 ),
-                BATCH_LIMIT,
+                BATCH_BYTES,
             )
             items = graph.read_batch(*received, asks)
         for item in items:
@@ -84,7 +84,7 @@ class GraphClient:
                     timeout=self._timeout,
                     allow_redirects=False,
                 ),
-                NODE_LIMIT,
+                NODE_BYTES,
             )
             answer = graph.read_answer(*received, about=ask.about)
         self._tell_version(answer)

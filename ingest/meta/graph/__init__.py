@@ -1,0 +1,48 @@
+"""What to ask the Graph API, and how to read what it says. Performs no I/O of its own.
+
+`asks` says what to ask, `answers` reads what comes back, `usage` the budgets in its headers, `forms` makes a form's
+snapshot, `text` is the way from bytes to JSON. Ids are strings, and integers never pass through a float.
+"""
+
+from ingest.meta.graph.answers import Answer, Page, read_answer, read_batch, read_page
+from ingest.meta.graph.asks import (
+    BATCH_SIZE,
+    FORM_FIELDS,
+    LEAD_FIELDS,
+    REDUCED_LEAD_FIELDS,
+    Ask,
+    Key,
+    appsecret_proof,
+    ask_batch,
+    ask_form,
+    ask_lead,
+)
+from ingest.meta.graph.forms import Snapshot, snapshot
+from ingest.meta.graph.text import Json, JsonObject
+from ingest.meta.graph.usage import BusinessUse, Load, Usage, read_usage
+
+__all__ = [
+    "BATCH_SIZE",
+    "FORM_FIELDS",
+    "LEAD_FIELDS",
+    "REDUCED_LEAD_FIELDS",
+    "Answer",
+    "Ask",
+    "BusinessUse",
+    "Json",
+    "JsonObject",
+    "Key",
+    "Load",
+    "Page",
+    "Snapshot",
+    "Usage",
+    "appsecret_proof",
+    "ask_batch",
+    "ask_form",
+    "ask_lead",
+    "read_answer",
+    "read_batch",
+    "read_page",
+    "read_usage",
+    "snapshot",
+]

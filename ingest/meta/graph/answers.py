@@ -1,0 +1,130 @@
+"""How to read what Meta says: whatever bytes arrive, an Answer comes of them, or a GraphError. Performs no I/O.
+
+An answer is kept exactly as Meta wrote it; what is read out of it stands beside it.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ingest.meta.errors import GraphError, Reason, Unavailable, refusal
+from ingest.meta.graph.asks import Ask
+from ingest.meta.graph.text import Json, JsonObject, decode, encodable, parse
+from ingest.meta.graph.usage import Usage, read_usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What Meta said. `body` is its text, unchanged: `body.encode()` are the bytes. Never shown: it holds answers."""
+
+    body: str = field(repr=False)
+    parsed: JsonObject = field(repr=False)
+    version: str | None  # that served it, which need not be the one that was asked
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One page of an edge. `after` asks for the next; None is the end."""
+
+    items: tuple[JsonObject, ...] = field(repr=False)
+    after: str | None
+
+
+def read_answer(status: int, headers: Mapping[str, str], body: bytes, *, about: str | None = None) -> Answer:
+    """The node in an HTTP answer, and GraphError for everything else. `about` is the id it must have."""
+    return _read(status, headers, decode(body), about)
+
+
+def read_batch(
+    status: int, headers: Mapping[str, str], body: bytes, asks: Sequence[Ask]
+) -> tuple[Answer | GraphError, ...]:
+    """What became of each ask, in their order; GraphError when the batch as a whole failed.
+
+    An item that Meta left out (null, when it ran out of time) is Unavailable("not-answered"): ask it again.
+    """
+    text = decode(body)
+    items = parse(text)
+    if not 200 <= status < 300 or not isinstance(items, list):  # noqa: PLR2004  HTTP's own boundaries
+        _read(status, headers, text, None)  # raises what it can name; a good answer that is no list is none
+        raise Unavailable("not-an-object", http_status=status)
+    if len(items) != len(asks):  # then their order tells nothing
+        raise Unavailable("not-an-object", http_status=status)
+    return tuple(_read_item(item, ask) for item, ask in zip(items, asks, strict=True))
+
+
+def read_page(answer: Answer) -> Page:
+    """The elements of an edge, and the cursor behind them; Unavailable where it is none.
+
+    The end is where `next` is missing: `after` is there on the last page too (facebook_business, Cursor). The URL in
+    `next` holds the token and is not kept.
+    """
+    data, paging = answer.parsed.get("data"), answer.parsed.get("paging")
+    items = tuple(item for item in data if isinstance(item, dict)) if isinstance(data, list) else ()
+    if not isinstance(data, list) or len(items) != len(data):
+        raise Unavailable("not-an-object")
+    if not isinstance(paging, dict) or paging.get("next") is None:
+        return Page(items=items, after=None)
+    cursors = paging.get("cursors")
+    after = cursors.get("after") if isinstance(cursors, dict) else None
+    if not isinstance(after, str) or not after:  # there is more, and no way to it
+        raise Unavailable("not-an-object")
+    return Page(items=items, after=after)
+
+
+def _read(status: int, headers: Mapping[str, str], text: str | None, about: str | None) -> Answer:
+    told = {name.lower(): value for name, value in headers.items()}
+    usage = read_usage(told)
+    parsed = parse(text)
+    if isinstance(parsed, dict) and isinstance(envelope := parsed.get("error"), dict):
+        raise refusal(envelope, status, usage.regain_after(envelope.get("code")))
+    if status >= 500:  # noqa: PLR2004  HTTP's own boundary
+        raise Unavailable("server-error", http_status=status)
+    if text is None or parsed is None:
+        raise Unavailable(_no_json(text), http_status=status)
+    if not 200 <= status < 300:  # noqa: PLR2004  HTTP's own boundaries
+        raise Unavailable("no-envelope", http_status=status)
+    # The SDK takes a 200 with either key for a failure (facebook_business, FacebookResponse.is_success).
+    if not isinstance(parsed, dict) or "error" in parsed or "Service Unavailable" in parsed:
+        raise Unavailable("not-an-object", http_status=status)
+    if about is not None and _id(parsed) != about:
+        raise Unavailable("another-object", http_status=status)
+    return Answer(body=text, parsed=parsed, version=_version(told), usage=usage)
+
+
+def _no_json(text: str | None) -> Reason:
+    if text is None:
+        return "not-utf8"
+    return "not-json" if text.strip() else "empty"
+
+
+def _id(node: JsonObject) -> str | None:
+    found = node.get("id")
+    return str(found) if isinstance(found, str | int) else None
+
+
+def _version(headers: Mapping[str, str]) -> str | None:
+    told = headers.get("facebook-api-version", "")
+    return told if re.fullmatch(r"v[0-9]{1,3}\.[0-9]{1,3}", told) else None
+
+
+def _read_item(item: Json, ask: Ask) -> Answer | GraphError:
+    if item is None:
+        return Unavailable("not-answered")
+    status, body = (item.get("code"), item.get("body")) if isinstance(item, dict) else (None, None)
+    if not isinstance(item, dict) or not isinstance(status, int) or not isinstance(body, str):
+        return Unavailable("not-an-object")
+    try:
+        return _read(status, _item_headers(item.get("headers")), encodable(body), ask.about)
+    except GraphError as error:
+        return error
+
+
+def _item_headers(headers: Json) -> dict[str, str]:
+    """A batch item's headers, which come as a list of `{name, value}`."""
+    told = {}
+    for pair in headers if isinstance(headers, list) else ():
+        name, value = (pair.get("name"), pair.get("value")) if isinstance(pair, dict) else (None, None)
+        if isinstance(name, str) and isinstance(value, str):
+            told[name] = value
+    return told

@@ -1,0 +1,128 @@
+"""What to ask, and what opens it: fields, proofs, batches. Performs no I/O of its own."""
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlencode
+
+from pydantic import SecretStr
+
+from ingest.meta.errors import BadAsk
+
+# All that Meta's SDK lists for a Lead but `post`. Without `fields` Meta leaves most of it out.
+LEAD_FIELDS = (
+    "id",
+    "created_time",
+    "ad_id",
+    "ad_name",
+    "adset_id",
+    "adset_name",
+    "campaign_id",
+    "campaign_name",
+    "form_id",
+    "is_organic",
+    "platform",
+    "partner_name",
+    "retailer_item_id",
+    "home_listing",
+    "vehicle",
+    "custom_disclaimer_responses",
+    "field_data",
+    "post_submission_check_result",
+)
+# What any token may read that may read leads: nothing of ads or catalogues. One forbidden field fails the whole ask.
+REDUCED_LEAD_FIELDS = (
+    "id",
+    "created_time",
+    "form_id",
+    "is_organic",
+    "platform",
+    "custom_disclaimer_responses",
+    "field_data",
+)
+# No counters: they change with every lead, and every snapshot would be another.
+FORM_FIELDS = (
+    "id",
+    "name",
+    "locale",
+    "status",
+    "page_id",
+    "questions",
+    "legal_content{privacy_policy,custom_disclaimer}",  # a node of its own: by name alone Meta owes only its id
+    "privacy_policy_url",
+    "tracking_parameters",
+    "context_card",
+    "thank_you_page",
+    "question_page_custom_headline",
+    "is_optimized_for_quality",
+    "created_time",
+)
+BATCH_SIZE = 50  # developers.facebook.com/docs/graph-api/batch-requests
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One call, without what opens it. `path` is relative to the version; `about` is the id its answer must have."""
+
+    method: Literal["GET"] = "GET"
+    path: str
+    params: tuple[tuple[str, str], ...] = ()
+    about: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """What opens a page: its token, and the secret of the token's app. None where that app is not ours."""
+
+    token: SecretStr
+    secret: SecretStr | None = None
+
+    def proof(self) -> tuple[tuple[str, str], ...]:
+        """The parameter that proves the caller is the token's app; none without a secret, as a wrong one is refused."""
+        return () if self.secret is None else (("appsecret_proof", appsecret_proof(self.token, self.secret)),)
+
+
+def ask_lead(lead_id: str, fields: Sequence[str] = LEAD_FIELDS) -> Ask:
+    """Asks for a lead by its id; BadAsk where that is no id."""
+    return _ask_node(lead_id, fields)
+
+
+def ask_form(form_id: str, fields: Sequence[str] = FORM_FIELDS) -> Ask:
+    """Asks for a form by its id; BadAsk where that is no id."""
+    return _ask_node(form_id, fields)
+
+
+def ask_batch(asks: Sequence[tuple[Ask, Key]]) -> dict[str, str]:
+    """The fields of one POST that asks all of `asks`, each with its own key. At most BATCH_SIZE; each counts as a call.
+
+    The tokens stand in the body and nowhere else. Headers are asked for: they carry each item's usage.
+    """
+    if not 0 < len(asks) <= BATCH_SIZE:
+        raise ValueError(f"a batch holds 1 to {BATCH_SIZE} asks, not {len(asks)}")
+    items = []
+    for ask, key in asks:
+        opened = (*ask.params, ("access_token", key.token.get_secret_value()), *key.proof())
+        items.append({"method": ask.method, "relative_url": f"{ask.path}?{urlencode(opened)}"})
+    outer = asks[0][1]  # the POST itself needs a token, even where each item has one
+    return {
+        "access_token": outer.token.get_secret_value(),
+        **dict(outer.proof()),
+        "include_headers": "true",
+        "batch": json.dumps(items),
+    }
+
+
+def appsecret_proof(token: SecretStr, secret: SecretStr) -> str:
+    """Hex HMAC-SHA256 of the token under its app's secret: developers.facebook.com/docs/graph-api/securing-requests."""
+    return hmac.new(secret.get_secret_value().encode(), token.get_secret_value().encode(), hashlib.sha256).hexdigest()
+
+
+def _ask_node(node_id: str, fields: Sequence[str]) -> Ask:
+    # An id becomes a path: anything but digits could name another one.
+    if not re.fullmatch(r"[0-9]{1,32}", node_id):
+        raise BadAsk("bad-id")
+    return Ask(path=node_id, params=(("fields", ",".join(fields)),), about=node_id)

@@ -1,0 +1,235 @@
+"""What Meta's webhook says: who signed it, and one record for each change in it, byte for byte as it was signed.
+
+Performs no I/O of its own. `read` never refuses a delivery for one bad change: that one becomes a dead letter among the
+records of its siblings.
+https://developers.facebook.com/docs/graph-api/webhooks/getting-started
+"""
+
+import hmac
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any
+
+import orjson
+from pydantic import SecretStr
+
+from ingest.meta import verbatim
+from ingest.meta.notification import (
+    SAMPLE_LEAD,
+    BadChange,
+    Reason,
+    digits_of,
+    id_or_none,
+    lead_of,
+    object_of,
+    page_of,
+)
+from ingest.records import DEAD, OTHER, RAW, UPDATES, HeaderName, Headers, Record, headers
+
+SIGNATURE_HEADER = "X-Hub-Signature-256"
+
+
+class Unsigned(Exception):
+    """Nobody who holds an app secret signed this; the text is one word: missing, malformed or mismatch."""
+
+
+class NotVerified(Exception):
+    """A handshake we do not answer; the text is one word: mode, token or challenge."""
+
+
+class Unreadable(Exception):
+    """Signed, but no delivery of Meta's webhook; the text is one word from a closed list."""
+
+
+class FlatLead(Exception):
+    """Signed, but in the flat shape of Business Suite's "CRM setup": answers, without the ids of the app's webhook."""
+
+
+def signature(header: str | None) -> bytes:
+    """The digest that `X-Hub-Signature-256: sha256=<64 hex digits>` claims: it can be read before there is a body.
+
+    The older `X-Hub-Signature`, of SHA-1, is no signature here.
+    """
+    if header is None:
+        raise Unsigned("missing")
+    scheme, _, digits = header.partition("=")
+    try:
+        claimed = bytes.fromhex(digits)
+    except ValueError:
+        raise Unsigned("malformed") from None
+    # Both lengths, because fromhex skips spaces.
+    if scheme != "sha256" or len(digits) != 2 * _DIGEST_BYTES or len(claimed) != _DIGEST_BYTES:
+        raise Unsigned("malformed")
+    return claimed
+
+
+def verify(claimed: bytes, body: bytes, secrets: Sequence[SecretStr]) -> None:
+    """Returns when one of the app secrets signed these very bytes; Unsigned when none did.
+
+    There are several while one is rotated, and where several apps post here. Meta signs the bytes that it sends,
+    escapes included: nothing may read the body and write it anew before this.
+    """
+    for secret in secrets:
+        key = secret.get_secret_value().encode()
+        if key and hmac.compare_digest(claimed, hmac.digest(key, body, "sha256")):
+            return
+    raise Unsigned("mismatch")
+
+
+def handshake(query: Mapping[str, str], verify_token: SecretStr) -> str:
+    """The challenge, to be answered exactly, when Meta verifies the callback URL; NotVerified otherwise."""
+    expected = verify_token.get_secret_value().encode()
+    given = query.get("hub.verify_token", "").encode("utf-8", "surrogatepass")
+    challenge = query.get("hub.challenge", "")
+    if query.get("hub.mode") != "subscribe":
+        raise NotVerified("mode")
+    if not expected or not hmac.compare_digest(given, expected):
+        raise NotVerified("token")
+    # An int in Meta's words, opaque text to us; only what is short and plain is ever echoed.
+    if not (0 < len(challenge) <= _MAX_CHALLENGE and challenge.isascii() and challenge.isprintable()):
+        raise NotVerified("challenge")
+    return challenge
+
+
+@dataclass(slots=True, kw_only=True)
+class Delivery:
+    """One POST as records, in the order of its changes, and what an operator should hear of it."""
+
+    records: list[Record] = field(default_factory=list)
+    samples: int = 0  # the dashboard's sample lead: on raw like any other, skipped by fetch
+    values_switched_off: int = 0  # entries that tell only the names of what changed, and so no lead
+    dead: list[Reason] = field(default_factory=list)
+
+
+def read(body: bytes, *, delivery: str, received_at: int) -> Delivery:
+    """One record for each change of a signed body; Unreadable or FlatLead when it is no delivery at all.
+
+    `leadgen` goes to raw, keyed by page; `leadgen_update` to updates, keyed by lead; anything else unread to other,
+    keyed by page. An entry goes to other whole when it has no changes (Messenger's, `changed_fields`), says more than
+    id, time and changes, or is of no page, so that nothing signed is dropped.
+
+    `delivery` names this POST, `received_at` is unix milliseconds.
+    """
+    root, value_of, text_of = _open(body)
+    document = value_of(root)
+    if not isinstance(document, dict):
+        raise Unreadable("not-an-object")
+    entries = document.get("entry")
+    if not isinstance(entries, list):
+        raise FlatLead if "facebook_lead_id" in document else Unreadable("no-entries")
+    common = headers({"source": "webhook", "delivery": delivery, "received-at": received_at})
+    reading = _Reading(common, value_of, text_of)
+    of_a_page = document.get("object") == "page"
+    for entry in entries:
+        reading.entry(entry, of_a_page=of_a_page)
+    return reading.done
+
+
+class _Reading:
+    """Collects the records of one POST."""
+
+    __slots__ = ("_common", "_text_of", "_value_of", "done")
+
+    def __init__(self, common: Headers, value_of: "_ValueOf", text_of: "_TextOf") -> None:
+        self.done = Delivery()
+        self._common = common
+        self._value_of = value_of
+        self._text_of = text_of
+
+    def entry(self, node: Any, *, of_a_page: bool) -> None:
+        entry = self._value_of(node)
+        if not isinstance(entry, dict):
+            self._bury(node, "entry-not-an-object", None, self._common)
+            return
+        page = id_or_none(entry.get("id"))
+        said = self._common + _entry_headers(entry)
+        has_changes = of_a_page and "changes" in entry
+        if not (has_changes and entry.keys() <= _USUAL):
+            self._keep(OTHER, page, node, said)
+            self.done.values_switched_off += "changed_fields" in entry
+        if not has_changes:
+            return
+        if not isinstance(entry["changes"], list):
+            self._bury(node, "changes-not-a-list", page, said)
+            return
+        for change in entry["changes"]:
+            try:
+                self._change(change, page, said)
+            except BadChange as bad:
+                self._bury(change, bad.reason, page, said)
+
+    def _change(self, node: Any, page: str | None, said: Headers) -> None:
+        change = self._value_of(node)
+        if not isinstance(change, dict):
+            raise BadChange("change-not-an-object")
+        match change.get("field"):
+            case "leadgen":
+                value = object_of(change.get("value"))
+                lead = lead_of(value)
+                self._keep(RAW, page_of(value, page), node, said)
+                self.done.samples += lead == SAMPLE_LEAD
+            case "leadgen_update":
+                self._keep(UPDATES, lead_of(object_of(change.get("value"))), node, said)
+            case _:
+                self._keep(OTHER, page, node, said)
+
+    def _keep(self, topic: str, key: str | None, node: Any, said: Headers) -> None:
+        self.done.records.append(
+            Record(topic=topic, key=None if key is None else key.encode(), value=self._text_of(node), headers=said)
+        )
+
+    def _bury(self, node: Any, reason: Reason, page: str | None, said: Headers) -> None:
+        """The door's own dead letter, without coordinates: it was never read from a topic."""
+        why = headers(
+            {
+                "stage": "ingest",
+                "fate-reason": reason,
+                "__connect.errors.stage": "ingest",
+                "__connect.errors.exception.class.name": BadChange.__name__,
+            }
+        )
+        self.done.dead.append(reason)
+        self._keep(DEAD, page, node, said + why)
+
+
+def _entry_headers(entry: Mapping[str, object]) -> Headers:
+    """Only what is a number: a header must not cost a lead."""
+    told: dict[HeaderName, str | int] = {}
+    if (page := digits_of(entry.get("id"))) is not None:
+        told["entry-id"] = page
+    if (time := digits_of(entry.get("time"))) is not None:
+        told["entry-time"] = time
+    return headers(told)
+
+
+# `Any`: a node of JSON, as it is or as a verbatim.Part.
+_ValueOf = Callable[[Any], Any]
+_TextOf = Callable[[Any], bytes]
+
+
+def _open(body: bytes) -> tuple[Any, _ValueOf, _TextOf]:
+    """The document, and how to tell the value and the bytes of its entries and changes."""
+    try:
+        document = orjson.loads(body)
+        # If orjson would write the whole as it came, then what it writes of a part are the part's own bytes. So it is
+        # with what Meta sends to this day, at a third of the cost of cutting the text. It is never so where orjson lost
+        # something, as it does with an integer beyond 64 bits.
+        if orjson.dumps(document) == body:
+            return document, _itself, orjson.dumps
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        pass  # the other reader decides: it takes lone surrogates, for one
+    try:
+        return verbatim.read(body, _BODY), attrgetter("value"), attrgetter("text")
+    except ValueError:
+        raise Unreadable("not-json") from None
+
+
+def _itself(node: Any) -> Any:
+    return node
+
+
+_DIGEST_BYTES = 32
+_MAX_CHALLENGE = 256
+_USUAL = frozenset({"id", "time", "changes"})
+_BODY = verbatim.members({"entry": verbatim.items(verbatim.members({"changes": verbatim.items(verbatim.part)}))})

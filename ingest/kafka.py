@@ -15,6 +15,9 @@ from ingest import telemetry
 from ingest.records import Record, Topics
 from ingest.settings import KafkaSettings
 
+# Room for the largest answer with the largest form and the largest delivery; schemas/topics.toml allows as much.
+MAX_RECORD_BYTES = 8 * 2**20
+
 
 class NotAcknowledged(Exception):
     """The broker does not have all of the records: send them again."""
@@ -57,7 +60,8 @@ class ConfluentProducer:
     """librdkafka's idempotent producer, with one future per delivery.
 
     Memory is bounded by `queue_bytes`: a full queue raises NotAcknowledged at once. A record the broker has not
-    acknowledged after `timeout` seconds is given up, so nothing piles up behind a broker that is away.
+    acknowledged after `timeout` seconds is given up, so nothing piles up behind a broker that is away; None waits for
+    it without limit.
     """
 
     def __init__(
@@ -65,7 +69,8 @@ class ConfluentProducer:
         settings: KafkaSettings,
         topics: Topics,
         *,
-        timeout: float,
+        timeout: float | None,
+        client: str = "leadstream-door",
         queue_bytes: int = 64 * 2**20,
         linger: float = 0.002,
     ) -> None:
@@ -74,12 +79,15 @@ class ConfluentProducer:
         self._producer = confluent_kafka.Producer(
             client_options(settings)
             | {
-                "client.id": "leadstream-door",
+                "client.id": client,
+                # As Java's producers do it: a tombstone that an operator's tool writes must meet the record it erases.
+                "partitioner": "murmur2_random",
                 "acks": "all",
                 "enable.idempotence": True,
                 "compression.type": "lz4",
                 "linger.ms": linger * 1000,
-                "message.timeout.ms": round(timeout * 1000),
+                "message.timeout.ms": 0 if timeout is None else round(timeout * 1000),
+                "message.max.bytes": MAX_RECORD_BYTES,
                 "queue.buffering.max.kbytes": max(1, queue_bytes // 1024),
                 "queue.buffering.max.messages": 0,  # bytes are the bound
                 # A broker that came back is found within half a second, not within the default ten.
@@ -106,6 +114,7 @@ class ConfluentProducer:
                     value=record.value,
                     key=record.key,
                     headers=list(record.headers),
+                    timestamp=record.timestamp or 0,  # 0 is librdkafka's word for now
                     on_delivery=waiting.settle,
                 )
             except (BufferError, confluent_kafka.KafkaException):

@@ -82,6 +82,7 @@ LEAD_SECONDS = Histogram(
     "From the door's receipt to the lead's acknowledgement on its topic",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
 )
+RESTARTS = Counter("leadstream_restarts", "Processes started again by their parent after they ended", ["program"])
 
 
 def log(level: Level, event: Event, **ids: str | float | None) -> None:

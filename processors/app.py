@@ -1,135 +1,109 @@
-"""A worker, assembled: one Faust app over one window, started, watched and stopped with nothing open committed."""
+"""The workers, assembled from the environment: what each reads, asks and writes."""
 
 import asyncio
-import tempfile
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from ssl import create_default_context
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TypeVar
 
-import faust
-from faust.types.auth import CredentialsT
-from faust.types.transports import TransportT
+import aiohttp
 
-from ingest import telemetry
-from ingest.settings import KafkaSettings
-from processors.agents import Step, attach
-from processors.consumer import DRAIN_SECONDS, WindowedTransport
-from processors.window import Window
+from ingest.codec import Codec
+from ingest.kafka import ConfluentProducer
+from ingest.meta.client import GraphClient
+from ingest.meta.pages import Pages
+from ingest.records import AGAIN, DETAILS, LEADS, RAW, Topics
+from ingest.registry import decode, open_registry, resolve_codec
+from ingest.settings import KafkaSettings, MetaSettings, PagesSettings, RegistrySettings, WorkSettings, read
+from processors import patience
+from processors.fetch import Fetch
+from processors.forms import Forms
+from processors.map import Map
+from processors.recent import RecentLeads
+from processors.worker import Worker
+from schemas.shapes import Lead, LeadDetails
 
-STOP_SECONDS = DRAIN_SECONDS + 10.0
+RECENT_LEADS = 100_000
+RECENT_SECONDS = (
+    36 * 3600.0
+)  # as long as Meta repeats a notification: developers.facebook.com, webhooks getting started
 
-
-class WorkerFailed(Exception):
-    """The worker cannot go on without risking a record: its process must end, and another takes over."""
-
-
-class WindowedApp(faust.App):
-    """A Faust app whose consumer commits what `window` allows."""
-
-    window: Window
-
-    def _new_transport(self) -> TransportT:
-        return WindowedTransport(self.conf.broker_consumer, self)
-
-
-class Worker:
-    """Reads `topics` for `group` and runs `step` on each record, `size` of them open at once.
-
-    `report(ready, why)` is called about every second: ready means that partitions are assigned and Kafka answers.
-    """
-
-    def __init__(
-        self,
-        *,
-        kafka: KafkaSettings,
-        group: str,
-        topics: Iterable[str],
-        step: Step,
-        size: int,
-        report: Callable[[bool, str], None],
-    ) -> None:
-        self._report = report
-        self._defect: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._window = Window(size=size, on_defect=self._on_defect)
-        self._data = tempfile.TemporaryDirectory(prefix="leadstream-")  # Faust wants a folder; nothing is kept in it
-        self._app = _faust_app(kafka, group, self._data.name)
-        self._app.window = self._window
-        for topic in topics:
-            attach(self._app, topic, step, self._window)
-        self._open = telemetry.OPEN_RECORDS.labels(worker=group.rpartition("-")[2])
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Works until `stop` is set, then finishes what is open; WorkerFailed when the process has to end."""
-        try:
-            await self._app.start()
-            await self._watch(stop)
-        finally:
-            telemetry.log("info", "worker.draining", open=len(self._window))
-            # A consumer whose thread has died may never come to its end; the window's marks make leaving it safe.
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._app.stop(), STOP_SECONDS)
-            self._data.cleanup()
-
-    async def _watch(self, stop: asyncio.Event) -> None:
-        stopping = asyncio.create_task(stop.wait())
-        try:
-            while not stopping.done():
-                await asyncio.wait((stopping, self._defect), timeout=1, return_when=asyncio.FIRST_COMPLETED)
-                if self._defect.done():
-                    self._defect.result()
-                if self._app.should_stop:
-                    raise WorkerFailed(type(self._app.crash_reason).__name__)
-                self._open.set(len(self._window))
-                self._tell()
-        finally:
-            stopping.cancel()
-
-    def _tell(self) -> None:
-        rebalancing = self._app.rebalancing or not self._app.consumer.assignment()
-        self._report(not rebalancing, "waiting for partitions" if rebalancing else "")
-
-    def _on_defect(self, error: Exception) -> None:
-        telemetry.log("error", "worker.crashed", error=type(error).__name__)
-        if not self._defect.done():
-            self._defect.set_exception(WorkerFailed(type(error).__name__))
+Shape = TypeVar("Shape", LeadDetails, Lead)
+Report = Callable[[bool, str], None]
 
 
-def _faust_app(kafka: KafkaSettings, group: str, folder: str) -> WindowedApp:
-    return WindowedApp(
-        group,
-        broker=[f"kafka://{server.strip()}" for server in kafka.kafka_bootstrap_servers.split(",")],
-        broker_credentials=_credentials(kafka),
-        broker_commit_interval=1.0,
-        # A killed worker's partitions go to another after this long; the broker's own minimum is 6 s.
-        broker_session_timeout=10.0,
-        broker_heartbeat_interval=3.0,
-        broker_request_timeout=30.0,
-        # A worker that waits for Meta for hours is alive, and its parent watches it: it keeps its place in the group.
-        broker_max_poll_interval=86400.0,
-        # An offset that no longer exists must never be answered by jumping (see OffsetGone).
-        consumer_auto_offset_reset="none",
-        stream_buffer_maxsize=512,
-        stream_wait_empty=False,
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        table_standby_replicas=0,
-        web_enabled=False,  # it would serve data; the parent process has its own health and metrics
-        datadir=folder,
-        store="memory://",
-        worker_redirect_stdouts=False,
-    )
+async def work_fetch(stop: asyncio.Event, report: Report) -> None:
+    """`leadstream work fetch`: notifications in, whole answers out."""
+    kafka, work, meta = read(KafkaSettings), read(WorkSettings), read(MetaSettings)
+    pages = Pages(read(PagesSettings).meta_pages_file)
+    topics = Topics(prefix=kafka.topic_prefix)
+    patience.tell("fetch")
+    codec: Codec[LeadDetails] = await _codec("LeadDetails", topics.subject(DETAILS))
+    connections = aiohttp.TCPConnector(limit=work.fetch_concurrency)
+    async with _producer(kafka, topics) as producer, aiohttp.ClientSession(connector=connections) as session:
+        graph = GraphClient(session, meta)
+        step = Fetch(
+            graph=graph,
+            pages=pages,
+            forms=Forms(graph, producer, clock=time.monotonic, now=_now),
+            producer=producer,
+            codec=codec,
+            recent=RecentLeads(size=RECENT_LEADS, seconds=RECENT_SECONDS, clock=time.monotonic),
+            concurrency=work.fetch_concurrency,
+            clock=_now,
+        )
+        await Worker(
+            kafka=kafka,
+            group=topics.group("fetch"),
+            topics=[topics(RAW), topics(AGAIN)],
+            step=step,
+            size=work.fetch_window,
+            report=report,
+        ).run(stop)
 
 
-def _credentials(kafka: KafkaSettings) -> CredentialsT | None:
-    protocol = kafka.kafka_security_protocol
-    if protocol == "PLAINTEXT":
-        return None
-    context = create_default_context(cafile=kafka.kafka_ssl_ca_file) if protocol.endswith("SSL") else None
-    if protocol == "SSL":
-        return faust.SSLCredentials(context=context)
-    return faust.SASLCredentials(
-        username=kafka.kafka_sasl_username,
-        password=kafka.kafka_sasl_password.get_secret_value(),
-        mechanism=kafka.kafka_sasl_mechanism,
-        ssl_context=context,
-    )
+async def work_map(stop: asyncio.Event, report: Report) -> None:
+    """`leadstream work map`: whole answers in, typed leads out."""
+    kafka, work, registry = read(KafkaSettings), read(WorkSettings), read(RegistrySettings)
+    topics = Topics(prefix=kafka.topic_prefix)
+    patience.tell("map")
+    details: Codec[LeadDetails] = await _codec("LeadDetails", topics.subject(DETAILS))
+    leads: Codec[Lead] = await _codec("Lead", topics.subject(LEADS))
+    async with (
+        _producer(kafka, topics) as producer,
+        open_registry(
+            registry.registry_url, username=registry.registry_username, password=registry.registry_password
+        ) as asked,
+    ):
+        step = Map(details=partial(decode, details, registry=asked), codec=leads, producer=producer, clock=_now)
+        await Worker(
+            kafka=kafka,
+            group=topics.group("map"),
+            topics=[topics(DETAILS)],
+            step=step,
+            size=work.map_window,
+            report=report,
+        ).run(stop)
+
+
+async def _codec(name: str, subject: str) -> Codec[Shape]:
+    settings = read(RegistrySettings)
+    async with open_registry(
+        settings.registry_url, username=settings.registry_username, password=settings.registry_password
+    ) as registry:
+        return await resolve_codec(registry, name, subject=subject)
+
+
+@asynccontextmanager
+async def _producer(kafka: KafkaSettings, topics: Topics) -> AsyncIterator[ConfluentProducer]:
+    """A producer that waits for the broker without limit: what it has not delivered is not committed either."""
+    producer = ConfluentProducer(kafka, topics, timeout=None, client="leadstream-worker")
+    try:
+        yield producer
+    finally:
+        await producer.close(5.0)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,90 @@
+"""What a parent starts: one program, told to stop by SIGTERM or by its parent's end, telling its state every second.
+
+Not for people: `leadstream serve` and `leadstream work` start it.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from ingest import telemetry
+from ingest.registry import RegistryError
+from ingest.settings import KafkaSettings, MetaSettings, SettingsError, WebhookSettings, read
+
+Report = Callable[[bool, str], None]
+
+
+def main(name: str, tell: int, lifeline: int, sock: int | None = None) -> int:
+    """Runs the program to its end; 0 in peace, 1 when it had to end, 2 when it cannot start as it is set up."""
+    telemetry.start_logging(name)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        asyncio.run(_live(name, tell, lifeline, sock))
+    except (SettingsError, RegistryError) as error:
+        sys.stderr.write(f"leadstream {name}: {error}\n")
+        return 2
+    except Exception as error:  # noqa: BLE001  the last frame of the process: what ends it is told by name, never by text
+        telemetry.log("error", "worker.crashed", error=type(error).__name__)
+        return 1
+    return 0
+
+
+async def _live(name: str, tell: int, lifeline: int, sock: int | None) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_reader(lifeline, stop.set)  # nothing is ever written to it: readable means that the parent is gone
+    state = {"ready": False, "why": "starting"}
+
+    def report(ready: bool, why: str) -> None:
+        state.update(ready=ready, why=why)
+
+    telling = asyncio.create_task(_tell(tell, state))
+    try:
+        await _program(name, sock)(stop, report)
+    finally:
+        loop.remove_reader(lifeline)
+        telling.cancel()
+
+
+def _program(name: str, sock: int | None) -> Callable[[asyncio.Event, Report], Awaitable[None]]:
+    # Each program's own libraries, and no other's: Faust alone is 40 MB and half a second.
+    match name, sock:
+        case "serve", int(number):
+            from ingest.app import serve  # noqa: PLC0415  see above
+
+            return lambda stop, report: serve(
+                read(WebhookSettings),
+                read(MetaSettings),
+                read(KafkaSettings),
+                sock=socket.socket(fileno=number),
+                stop=stop,
+                report=report,
+            )
+        case "fetch", _:
+            from processors.app import work_fetch  # noqa: PLC0415  see above
+
+            return work_fetch
+        case "map", _:
+            from processors.app import work_map  # noqa: PLC0415  see above
+
+            return work_map
+        case _:
+            raise ValueError(name)
+
+
+async def _tell(pipe: int, state: dict[str, object]) -> None:
+    """A loop that hangs tells nothing, and is ended for it."""
+    while True:
+        with suppress(BrokenPipeError):  # the lifeline says so too
+            os.write(pipe, json.dumps(state).encode() + b"\n")
+        await asyncio.sleep(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], *map(int, sys.argv[2:])))

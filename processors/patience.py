@@ -1,0 +1,70 @@
+"""How long we keep asking: without limit where the record is not to blame, for seconds where it may be too early.
+
+The pauses are stamina's, so that tests turn them off. What is held is counted, and said once a minute for each reason.
+"""
+
+import time
+from collections.abc import AsyncIterator, Callable
+
+import stamina
+from stamina.instrumentation import RetryDetails, set_on_retry_hooks
+
+from ingest import telemetry
+from ingest.meta.errors import GraphError, Missing, OverBudget, Unavailable
+from processors.failures import NoToken, Verdict, pause, verdict
+
+Attempts = AsyncIterator[stamina.Attempt]
+
+_SAY_EVERY = 60.0  # seconds
+
+
+def hold() -> Attempts:
+    """Attempts without end while the failure is not the record's, as far apart as Meta asks for."""
+    return aiter(stamina.retry_context(on=_held, attempts=None, timeout=None, wait_initial=0.2, wait_max=30.0))
+
+
+def race() -> Attempts:
+    """Attempts for about eight seconds while a lead is not there: notifications can be faster than the lead."""
+    return aiter(
+        stamina.retry_context(on=Missing, attempts=6, timeout=None, wait_initial=0.25, wait_max=4.0, wait_jitter=0.1)
+    )
+
+
+def budget() -> Attempts:
+    """Attempts without end while a budget is used up, and none for any other failure."""
+    return aiter(stamina.retry_context(on=_over_budget, attempts=None, timeout=None, wait_initial=5.0, wait_max=60.0))
+
+
+def until(passing: type[Exception]) -> Attempts:
+    """Attempts without end while our own side (Kafka, the registry) is away."""
+    return aiter(stamina.retry_context(on=passing, attempts=None, timeout=None, wait_initial=0.1, wait_max=5.0))
+
+
+def a_few() -> Attempts:
+    """Attempts for a few seconds, for what a lead can do without."""
+    return aiter(stamina.retry_context(on=Unavailable, attempts=5, timeout=None, wait_initial=0.2, wait_max=3.0))
+
+
+def tell(worker: str, clock: Callable[[], float] = time.monotonic) -> None:
+    """From now on retries are counted, instead of logged with whatever they were called with."""
+    said: dict[str, float] = {}
+
+    def hook(details: RetryDetails) -> None:
+        reason = getattr(details.caused_by, "reason", type(details.caused_by).__name__)
+        telemetry.HELD.labels(worker=worker, reason=reason).inc()
+        now = clock()
+        if now - said.get(reason, -_SAY_EVERY) >= _SAY_EVERY:
+            said[reason] = now
+            telemetry.log("warning", "worker.held", reason=reason, seconds=round(details.wait_for, 1))
+
+    set_on_retry_hooks([hook])
+
+
+def _held(error: Exception) -> bool | float:
+    if isinstance(error, GraphError | NoToken) and verdict(error) is Verdict.HOLD:
+        return pause(error) or True
+    return False
+
+
+def _over_budget(error: Exception) -> bool | float:
+    return (pause(error) or True) if isinstance(error, OverBudget) else False

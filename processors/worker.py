@@ -1,0 +1,137 @@
+"""One Faust app over one window: started, watched, and stopped with nothing open committed."""
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from ssl import create_default_context
+
+import faust
+from faust.types.auth import CredentialsT
+from faust.types.transports import TransportT
+
+from ingest import telemetry
+from ingest.settings import KafkaSettings
+from processors.agents import Step, attach
+from processors.consumer import DRAIN_SECONDS, WindowedTransport
+from processors.window import Window
+
+STOP_SECONDS = DRAIN_SECONDS + 10.0
+
+
+class WorkerFailed(Exception):
+    """The worker cannot go on without risking a record: its process must end, and another takes over."""
+
+
+class WindowedApp(faust.App):
+    """A Faust app whose consumer commits what `window` allows."""
+
+    window: Window
+
+    def _new_transport(self) -> TransportT:
+        return WindowedTransport(self.conf.broker_consumer, self)
+
+
+class Worker:
+    """Reads `topics` for `group` and runs `step` on each record, `size` of them open at once.
+
+    `report(ready, why)` is called about every second: ready means that partitions are assigned and Kafka answers.
+    """
+
+    def __init__(
+        self,
+        *,
+        kafka: KafkaSettings,
+        group: str,
+        topics: Iterable[str],
+        step: Step,
+        size: int,
+        report: Callable[[bool, str], None],
+    ) -> None:
+        self._report = report
+        self._defect: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._window = Window(size=size, on_defect=self._on_defect)
+        self._data = tempfile.TemporaryDirectory(prefix="leadstream-")  # Faust wants a folder; nothing is kept in it
+        self._app = _faust_app(kafka, group, self._data.name)
+        self._app.window = self._window
+        for topic in topics:
+            attach(self._app, topic, step, self._window)
+        self._open = telemetry.OPEN_RECORDS.labels(worker=group.rpartition("-")[2])
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Works until `stop` is set, then finishes what is open; WorkerFailed when the process has to end."""
+        stopping = asyncio.create_task(stop.wait())
+        starting = asyncio.create_task(self._app.start())
+        try:
+            await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                await self._watch(stopping)
+        finally:
+            stopping.cancel()
+            starting.cancel()
+            telemetry.log("info", "worker.draining", open=len(self._window))
+            # A consumer whose thread has died may never come to its end; the window's marks make leaving it safe.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._app.stop(), STOP_SECONDS)
+            self._data.cleanup()
+
+    async def _watch(self, stopping: asyncio.Task[bool]) -> None:
+        while not stopping.done():
+            await asyncio.wait((stopping, self._defect), timeout=1, return_when=asyncio.FIRST_COMPLETED)
+            if self._defect.done():
+                self._defect.result()
+            if self._app.should_stop:
+                raise WorkerFailed(type(self._app.crash_reason).__name__)
+            self._open.set(len(self._window))
+            self._tell()
+
+    def _tell(self) -> None:
+        rebalancing = self._app.rebalancing or not self._app.consumer.assignment()
+        self._report(not rebalancing, "waiting for partitions" if rebalancing else "")
+
+    def _on_defect(self, error: Exception) -> None:
+        telemetry.log("error", "worker.crashed", error=type(error).__name__)
+        if not self._defect.done():
+            self._defect.set_exception(WorkerFailed(type(error).__name__))
+
+
+def _faust_app(kafka: KafkaSettings, group: str, folder: str) -> WindowedApp:
+    return WindowedApp(
+        group,
+        broker=[f"kafka://{server.strip()}" for server in kafka.kafka_bootstrap_servers.split(",")],
+        broker_credentials=_credentials(kafka),
+        broker_commit_interval=1.0,
+        # A killed worker's partitions go to another after this long; the broker's own minimum is 6 s.
+        broker_session_timeout=10.0,
+        broker_heartbeat_interval=3.0,
+        broker_request_timeout=30.0,
+        # A worker that waits for Meta for hours is alive, and its parent watches it: it keeps its place in the group.
+        broker_max_poll_interval=86400.0,
+        # An offset that no longer exists must never be answered by jumping (see OffsetGone).
+        consumer_auto_offset_reset="none",
+        stream_buffer_maxsize=512,
+        stream_wait_empty=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=0,
+        web_enabled=False,  # it would serve data; the parent process has its own health and metrics
+        datadir=folder,
+        store="memory://",
+        worker_redirect_stdouts=False,
+    )
+
+
+def _credentials(kafka: KafkaSettings) -> CredentialsT | None:
+    protocol = kafka.kafka_security_protocol
+    if protocol == "PLAINTEXT":
+        return None
+    context = create_default_context(cafile=kafka.kafka_ssl_ca_file) if protocol.endswith("SSL") else None
+    if protocol == "SSL":
+        return faust.SSLCredentials(context=context)
+    return faust.SASLCredentials(
+        username=kafka.kafka_sasl_username,
+        password=kafka.kafka_sasl_password.get_secret_value(),
+        mechanism=kafka.kafka_sasl_mechanism,
+        ssl_context=context,
+    )

@@ -4,7 +4,10 @@ It needs no container, no system Java and no Meta account.
 """
 
 from .errors import SandboxError as SandboxError
-from .part import FREE_PORTS as FREE_PORTS
 from .part import PartName as PartName
+from .ports import FREE_PORTS as FREE_PORTS
+from .process import Process as Process
+from .progress import Progress as Progress
 from .sandbox import PartStatus as PartStatus
 from .sandbox import Sandbox as Sandbox
+from .theirs import given_by_settings as given_by_settings

@@ -7,7 +7,9 @@ different is refused; what was not downloaded, checked and unpacked to its end n
 import errno
 import hashlib
 import os
+import shutil
 import tarfile
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -15,8 +17,9 @@ from tempfile import TemporaryDirectory
 from . import maven
 from .errors import SandboxError
 from .flock import held
+from .progress import Progress
 
-_HERE = Path(__file__).parent
+_LOCKS = Path(__file__).parent
 _SUMS = "SHA256SUMS"
 _SHOWN = 3
 
@@ -28,46 +31,44 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "leadstream")
 
 
-def jars(name: str, say: Callable[[str], None], *, lock: Path | None = None) -> list[Path]:
-    """The jars of a part in its lock's order, downloaded if they are not there."""
-    lock = lock or _HERE / f"{name}.lock"
-    sums = _read_sums(lock)
-    flat = {PurePosixPath(file).name: digest for file, digest in sums.items()}
-    directory = _once(f"{name}-{_of_file(lock)[:12]}", lambda into: _download(lock, into, say), say)
-    _check(directory, flat)
-    return [directory / file for file in flat]
+def jars(name: str, progress: Progress, locks: Path = _LOCKS) -> list[Path]:
+    """The jars of a part in its lock's order, downloaded if they are not there. SandboxError says why not."""
+    lock = locks / f"{name}.lock"
+    directory = _once(lock, lambda into: _download(lock, into, progress), progress)
+    expected = _by_file_name(lock)
+    _check_cache(directory, expected)
+    return [directory / file for file in expected]
 
 
-def unpacked(name: str, say: Callable[[str], None], *, lock: Path | None = None) -> Path:
-    """The folder into which a part's one archive was unpacked, downloaded if it is not there."""
-    lock = lock or _HERE / f"{name}.lock"
+def unpacked(name: str, progress: Progress, locks: Path = _LOCKS) -> Path:
+    """The folder with what is in a part's one archive, downloaded if it is not there. SandboxError says why not."""
+    lock = locks / f"{name}.lock"
 
     def fill(into: Path) -> None:
         with TemporaryDirectory(dir=into.parent) as archives:
-            _download(lock, Path(archives), say)
-            say(f"unpacking {name}")
+            _download(lock, Path(archives), progress)
+            progress.moment(f"{name}: unpacking")
             (archive,) = Path(archives).iterdir()
             with tarfile.open(archive) as files:
                 files.extractall(into, filter="data")
-        sums = {str(file.relative_to(into)): _of_file(file) for file in sorted(into.rglob("*")) if file.is_file()}
+        sums = {file: _sha256(into / file) for file in _files_of(into)}
         (into / _SUMS).write_text("".join(f"{digest}  {file}\n" for file, digest in sums.items()), encoding="utf-8")
 
-    directory = _once(f"{name}-{_of_file(lock)[:12]}", fill, say)
-    _check(directory, {**_read_sums(directory / _SUMS), _SUMS: _of_file(directory / _SUMS)})
+    directory = _once(lock, fill, progress)
+    sums = directory / _SUMS
+    _check_cache(directory, {**_read_sums(sums), _SUMS: _sha256(sums)} if sums.exists() else {_SUMS: ""})
     return directory
 
 
-def _once(name: str, fill: Callable[[Path], None], say: Callable[[str], None]) -> Path:
-    directory = cache() / name
+def _once(lock: Path, fill: Callable[[Path], None], progress: Progress) -> Path:
+    directory = cache() / f"{lock.stem}-{_sha256(lock)[:12]}"
+    if directory.exists():
+        return directory
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
-        with held(directory.with_suffix(".lock"), lambda: say(f"waiting for another download of {name}")):
+        with held(directory.with_suffix(".lock"), lambda: progress.step(f"{lock.stem}: waiting for another download")):
             if not directory.exists():
-                with TemporaryDirectory(dir=directory.parent, prefix="incoming-") as incoming:
-                    ready = Path(incoming, "ready")
-                    ready.mkdir()
-                    fill(ready)
-                    ready.rename(directory)
+                _fill_then_show(directory, fill)
     except maven.DiskFull:
         raise _disk_full(directory) from None
     except OSError as error:
@@ -79,30 +80,56 @@ def _once(name: str, fill: Callable[[Path], None], say: Callable[[str], None]) -
     return directory
 
 
-def _download(lock: Path, into: Path, say: Callable[[str], None]) -> None:
-    sums = _read_sums(lock)
-    maven.download([PurePosixPath(file) for file in sums], lock.with_suffix(".pom.xml"), into, say)
-    _check(into, {PurePosixPath(file).name: digest for file, digest in sums.items()}, lock=lock)
+def _fill_then_show(directory: Path, fill: Callable[[Path], None]) -> None:
+    incoming = directory.with_suffix(".incoming")
+    shutil.rmtree(incoming, ignore_errors=True)  # what a killed download left
+    try:
+        ready = incoming / "ready"
+        ready.mkdir(parents=True)
+        fill(ready)
+        ready.rename(directory)
+    finally:
+        shutil.rmtree(incoming, ignore_errors=True)
 
 
-def _check(directory: Path, expected: Mapping[str, str], *, lock: Path | None = None) -> None:
-    there = {str(file.relative_to(directory)): file for file in directory.rglob("*") if file.is_file()}
-    wrong = [f"{name} is missing" for name in expected.keys() - there.keys()]
-    wrong += [f"{name} does not belong there" for name in there.keys() - expected.keys()]
-    wrong += [
-        f"{name} has another sha256"
-        for name in expected.keys() & there.keys()
-        if _of_file(there[name]) != expected[name]
-    ]
-    if not wrong:
-        return
-    said = ", ".join(sorted(wrong)[:_SHOWN]) + (f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else "")
-    if lock:
+def _download(lock: Path, into: Path, progress: Progress) -> None:
+    files = [PurePosixPath(file) for file in _read_sums(lock)]
+    size = "1 file" if len(files) == 1 else f"{len(files)} files"
+    progress.step(f"{lock.stem}: downloading {size}, this once")
+    since = time.monotonic()
+    maven.download(files, lock.with_suffix(".pom.xml"), into, progress)
+    wrong = _differences(into, _by_file_name(lock))
+    if wrong:
         raise SandboxError(
-            f"What was downloaded is not what {lock.name} says: {said}. Nothing of it was kept. Delete that file where"
+            f"What was downloaded is not what {lock.name} says: {wrong}. Nothing of it was kept. Delete that file where"
             " the download client has its own copy (Maven: ~/.m2/repository), look at its mirror, and run this again."
         )
-    raise SandboxError(f"The cache was changed: in {directory}, {said}. Delete that folder and run this again.")
+    progress.step(f"{lock.stem}: downloaded and checked ({time.monotonic() - since:.1f} s)")
+
+
+def _check_cache(directory: Path, expected: Mapping[str, str]) -> None:
+    wrong = _differences(directory, expected)
+    if wrong:
+        raise SandboxError(f"The cache was changed: in {directory}, {wrong}. Delete that folder and run this again.")
+
+
+def _differences(directory: Path, expected: Mapping[str, str]) -> str:
+    there = _files_of(directory)
+    wrong = [f"{file} is missing" for file in expected if file not in there]
+    wrong += [f"{file} does not belong there" for file in there if file not in expected]
+    wrong += [
+        f"{file} has another sha256" for file in there if expected.get(file, "") not in {"", _sha256(directory / file)}
+    ]
+    more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+    return ", ".join(wrong[:_SHOWN]) + more
+
+
+def _files_of(directory: Path) -> list[str]:
+    return sorted(str(file.relative_to(directory)) for file in directory.rglob("*") if file.is_file())
+
+
+def _by_file_name(lock: Path) -> dict[str, str]:
+    return {PurePosixPath(file).name: digest for file, digest in _read_sums(lock).items()}
 
 
 def _read_sums(path: Path) -> dict[str, str]:
@@ -110,13 +137,13 @@ def _read_sums(path: Path) -> dict[str, str]:
     return {file: digest for digest, file in lines}
 
 
-def _of_file(path: Path) -> str:
+def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _disk_full(directory: Path) -> SandboxError:
     return SandboxError(
-        f"The disk is full: {directory.parent} and the download client's own cache need about 500 MB. Make room, or set"
+        f"The disk is full: {directory.parent} and the download client's own cache need about 600 MB. Make room, or set"
         " LEADSTREAM_CACHE to a folder on another disk, and run this again. Nothing half-done was kept."
     )

@@ -2,7 +2,7 @@
 
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,9 @@ from confluent_kafka.admin import AdminClient
 from . import artifacts
 from .errors import SandboxError
 from .java import find_java
-from .part import Command, PartName, PortName, Ports
+from .part import Command, PartName
+from .ports import PortName, Ports
+from .progress import Progress
 
 _CLUSTER = "leadstream-sandbox-AAA"  # 22 characters of base64, as Kafka wants them
 _LOGGING = Path(__file__).with_name("kafka.log4j2.xml")
@@ -58,14 +60,14 @@ class Kafka:
     def where(self) -> str:
         return f"127.0.0.1:{self.ports['kafka']}"
 
-    def prepare(self, directory: Path, say: Callable[[str], None]) -> Command:
-        java, classpath = find_java(_JAVA), ":".join(map(str, artifacts.jars("kafka", say)))
+    def prepare(self, directory: Path, progress: Progress) -> Command:
+        java, classpath = find_java(_JAVA), ":".join(map(str, artifacts.jars("kafka", progress)))
         properties, data = directory / "server.properties", directory / "data"
         properties.write_text(
             _PROPERTIES.format(data=data, kafka=self.ports["kafka"], controller=self.ports["controller"])
         )
         if not (data / "meta.properties").exists():
-            say("formatting its data folder")
+            progress.moment("kafka: formatting its data folder")
             format_ = ("format", "-t", _CLUSTER, "-c", str(properties), "--ignore-formatted")
             done = subprocess.run(  # noqa: S603  our own jars on a found java
                 [java, "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", classpath, "kafka.tools.StorageTool", *format_],
@@ -88,17 +90,17 @@ class Kafka:
         return Command(arguments=(str(java), *options, "-cp", classpath, "kafka.Kafka", str(properties)))
 
     def answers(self) -> bool:
-        return answers(self.where)
+        try:  # a client that finds nobody goes on asking, and complains of it to stderr
+            socket.create_connection(("127.0.0.1", self.ports["kafka"]), timeout=1).close()
+        except OSError:
+            return False
+        return tells_its_brokers({"bootstrap.servers": self.where})
 
 
-def answers(bootstrap: str) -> bool:
-    """Whether a broker tells what the cluster consists of."""
-    host, _, port = bootstrap.split(",", maxsplit=1)[0].rpartition(":")
-    try:  # a client that finds nobody goes on asking, and complains of it to stderr
-        socket.create_connection((host, int(port)), timeout=1).close()
-    except OSError:
-        return False
+def tells_its_brokers(options: Mapping[str, str]) -> bool:
+    """Whether a cluster, reached with librdkafka's options, says within two seconds what it consists of."""
+    client = AdminClient({**options, "log_level": 0})
     try:
-        return bool(AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=2).brokers)
+        return bool(client.list_topics(timeout=2).brokers)
     except KafkaException:
         return False

@@ -15,42 +15,48 @@ from tempfile import TemporaryDirectory
 from xml.sax.saxutils import escape
 
 from .errors import SandboxError
+from .progress import Progress
 
 _ONE_MIRROR = """\
 <settings>
   <mirrors><mirror><id>leadstream</id><mirrorOf>*</mirrorOf><url>{}</url></mirror></mirrors>
 </settings>
 """
-_TIMEOUT = 60  # seconds that a repository may be silent
+_PATIENCE = 60  # seconds that a repository may be silent
 
 
 class DiskFull(Exception):
     """There was no room for what was to be written."""
 
 
-def download(files: list[PurePosixPath], pom: Path, into: Path, say: Callable[[str], None]) -> None:
+def download(files: list[PurePosixPath], pom: Path, into: Path, progress: Progress) -> None:
     """Put the files, named by their path in Maven's layout, into a folder side by side.
 
-    SandboxError says what could not be had; DiskFull is for the caller, who knows what was to go where.
+    SandboxError says what could not be had. DiskFull is for the caller, who knows what was to go where; so is OSError.
     """
     repository = os.environ.get("MAVEN_REPOSITORY_URL")
     if mvn := shutil.which("mvn"):
-        _by_mvn(mvn, pom, into, repository, say)
+        _by_mvn(mvn, pom, into, repository, progress)
     else:
-        _by_jgo(files, into, repository, say)
+        _by_jgo(files, into, repository, progress)
 
 
-def _by_mvn(mvn: str, pom: Path, into: Path, repository: str | None, say: Callable[[str], None]) -> None:
-    with _settings(repository) as settings:
-        command = [mvn, "-B", *settings, "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={into}"]
-        said: deque[str] = deque(maxlen=30)
-        with subprocess.Popen(  # noqa: S603  found on the PATH
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-        ) as running:
-            for line in running.stdout or ():
-                said.append(line)
-                if "Downloading from" in line:
-                    say(f"Maven is downloading {line.rstrip().rpartition('/')[2]}")
+def _by_mvn(mvn: str, pom: Path, into: Path, repository: str | None, progress: Progress) -> None:
+    said: deque[str] = deque(maxlen=30)
+    with (
+        _settings(repository) as settings,
+        subprocess.Popen(  # noqa: S603  found on the PATH
+            [mvn, "-B", *settings, "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={into}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as running,
+    ):
+        for line in running.stdout or ():
+            said.append(line)
+            if "Downloading from" in line:
+                progress.moment(f"{pom.name}: Maven is downloading {line.rstrip().rpartition('/')[2]}")
     if running.returncode:
         output = "".join(said)
         if "No space left on device" in output:
@@ -72,7 +78,7 @@ def _settings(repository: str | None) -> Iterator[list[str]]:
         yield ["-s", str(settings)]
 
 
-def _by_jgo(files: list[PurePosixPath], into: Path, repository: str | None, say: Callable[[str], None]) -> None:
+def _by_jgo(files: list[PurePosixPath], into: Path, repository: str | None, progress: Progress) -> None:
     try:
         from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415  an extra: Maven serves as well
     except ImportError:
@@ -87,34 +93,27 @@ def _by_jgo(files: list[PurePosixPath], into: Path, repository: str | None, say:
         def more(count: int) -> None:
             nonlocal done
             done += count
-            say(f"downloading {name}, {done // 2**20} of {size // 2**20} MB")
+            progress.moment(f"downloading {name}, {done / 2**20:.0f} of {size / 2**20:.0f} MB")
 
         yield more
 
     with TemporaryDirectory(dir=into.parent) as partial:
         remote = None if repository is None else {"central": repository.rstrip("/")}
-        context = MavenContext(
-            PythonResolver(progress_callback=told), repo_cache=Path(partial), remote_repos=remote, timeout=_TIMEOUT
-        )
+        resolver = PythonResolver(progress_callback=told)
+        context = MavenContext(resolver, repo_cache=Path(partial), remote_repos=remote, timeout=_PATIENCE)
         for file in files:
-            group, artifact, version, rest = _coordinates(file)
-            classifier, _, packaging = rest.partition(".")
+            *group, artifact, version, name = file.parts
+            classifier, _, packaging = name.removeprefix(f"{artifact}-{version}").removeprefix("-").partition(".")
+            component = context.project(".".join(group), artifact).at_version(version)
             try:
-                found = context.project(group, artifact).at_version(version).artifact(classifier, packaging).resolve()
-            except OSError as error:  # the HTTP client's errors are OSErrors too, without a number
-                if error.errno is not None and not isinstance(error, ConnectionError):
+                found = component.artifact(classifier, packaging).resolve()
+            except RuntimeError as error:  # what jgo makes of an answer other than 200
+                raise _unreachable(file) from error
+            except OSError as error:
+                if error.errno is not None:
                     raise
-                raise _unreachable(file) from error
-            except RuntimeError as error:  # what jgo raises for an answer other than 200
-                raise _unreachable(file) from error
+                raise _unreachable(file) from error  # the HTTP client's errors are OSErrors without a number
             Path(found).rename(into / file.name)
-
-
-def _coordinates(file: PurePosixPath) -> tuple[str, str, str, str]:
-    """Group, artifact, version, and `[classifier].packaging`."""
-    *group, artifact, version, name = file.parts
-    rest = name.removeprefix(f"{artifact}-{version}").removeprefix("-")
-    return ".".join(group), artifact, version, rest
 
 
 def _unreachable(file: PurePosixPath) -> SandboxError:

@@ -5,19 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-PartName = Literal["kafka", "registry", "graph"]
-PortName = Literal["kafka", "controller", "registry", "registry-management", "graph"]
-Ports = Mapping[PortName, int]
+from .ports import PortName
+from .progress import Progress
 
-# The familiar port with a 1 before it, so that a Kafka of your own keeps its own.
-USUAL_PORTS: Ports = {
-    "kafka": 19092,
-    "controller": 19093,
-    "registry": 18081,
-    "registry-management": 18082,
-    "graph": 18090,
-}
-FREE_PORTS: Ports = dict.fromkeys(USUAL_PORTS, 0)
+PartName = Literal["kafka", "registry", "graph"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,15 +30,24 @@ class Part(Protocol):
         """Every port it opens, all of them on 127.0.0.1."""
 
     @property
+    def needs(self) -> tuple[PartName, ...]:
+        """The parts of ours that must answer before it is started."""
+
+    @property
     def where(self) -> str:
         """Its address as its clients write it."""
 
-    @property
-    def needs(self) -> tuple[PartName, ...]:
-        """The parts that must answer before it is started."""
-
-    def prepare(self, directory: Path, say: Callable[[str], None]) -> Command:
+    def prepare(self, directory: Path, progress: Progress) -> Command:
         """Bring and write what it needs, in a folder of its own; SandboxError says why that is not possible."""
 
     def answers(self) -> bool:
         """Whether it does its work, found out by asking it for some."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """A part that is the user's own: found at `where`, never started or stopped by us."""
+
+    name: PartName
+    where: str
+    answers: Callable[[], bool]

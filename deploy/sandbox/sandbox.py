@@ -1,163 +1,217 @@
 """The outside world on one machine: parts that start once, stay in the background and are found again."""
 
-import errno
 import json
-import secrets
-import socket
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
+from . import graph
+from .double import Double
 from .errors import SandboxError
 from .flock import held
 from .kafka import Kafka
-from .part import USUAL_PORTS, Command, Part, PartName, PortName, Ports
+from .part import Command, Given, Part, PartName
+from .ports import Ports, is_free, settle
 from .process import Process
+from .progress import Progress, Silent
+from .registry import Registry
 
-_START_WITHIN = 120.0  # seconds: the slowest part took 29 on an idle machine of two cores
-_LOOK_EVERY = 0.1
-# Below the range from which the system gives connections their ports: else a client could be given a killed part's.
-_FREE_FROM, _FREE_TO = 20000, 32000
+State = Literal["answers", "does not answer", "stopped"]
 
-
-def _silent(part: str, text: str) -> None:
-    """Say nothing."""
-
-
-Say = Callable[[str, str], None]
+_NAMES: tuple[PartName, ...] = get_args(PartName)
+_START_WITHIN = 90.0  # seconds; the slowest part takes 6 where nothing else runs
+_LOOK_EVERY = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartStatus:
-    """A part as it is now. `pid` and `log` are None for what the user's own settings point at."""
+    """A part as it is now. What is the user's own (`yours`) has neither pid nor log."""
 
     name: PartName
-    state: Literal["answers", "does not answer", "stopped"]
+    yours: bool
+    state: State
     where: str
     pid: int | None
     log: Path | None
 
 
 class Sandbox:
-    """The sandbox that lives under `home`. A wanted port of 0 is a free one, and the same one the next time."""
+    """The sandbox that lives under `home`: whoever names the same folder has the same sandbox.
 
-    def __init__(self, home: Path, wanted: Ports | None = None) -> None:
-        self.home = home
-        self._settled = home / "ports.json"
-        self.ports = self._settle(wanted or {})
-        self.parts: tuple[Part, ...] = (Kafka(ports=self.ports),)
+    A `wanted` port of 0 is a free one; what was settled once is kept, for clients remember where they were. A part that
+    is `given` is used instead of ours.
+    """
 
-    def up(self, say: Say = _silent) -> None:
-        """Start what does not run, return when every part answers. SandboxError says which does not, and why."""
-        self.home.mkdir(parents=True, exist_ok=True)
-        with held(self.home / "lock", lambda: say("sandbox", "waiting for another command that starts or stops it")):
-            self._settled.write_text(json.dumps(self.ports))
-            self._start(self.parts, say)
+    def __init__(self, home: Path, wanted: Ports | None = None, given: Mapping[PartName, Given] | None = None) -> None:
+        self.home = home.absolute()
+        self._wanted = wanted or {}
+        self._given = given or {}
+        self._ports_file = self.home / "ports.json"
 
-    def down(self, say: Say = _silent) -> list[PartName]:
-        """Stop every part in order, the last started first; the names of those that ran."""
-        self.home.mkdir(parents=True, exist_ok=True)
-        with held(self.home / "lock", lambda: say("sandbox", "waiting for another command that starts or stops it")):
-            stopped = []
-            for part in reversed(self.parts):
-                say(part.name, "stopping")
-                if self.process(part.name).stop():
-                    stopped.append(part.name)
-            return stopped
+    def up(self, only: Collection[PartName] = (), progress: Progress | None = None) -> None:
+        """Start what does not run, and return when every part answers, or those named in `only`.
+
+        What runs is left as it is. SandboxError says which part does not answer, and why.
+        """
+        progress = progress or Silent()
+        with self._alone(progress):
+            self._settle_ports()
+            chosen = [place for place in self._places() if not only or place.name in only]
+            ours = [place for place in chosen if not isinstance(place, Given)]
+            for place in chosen:
+                if isinstance(place, Given):
+                    _check_given(place)
+                    progress.step(f"{place.name}: yours, answers at {place.where}")
+            commands = {part.name: self._prepare(part, progress) for part in ours if self.part(part.name).pid is None}
+            self._start(ours, commands, progress)
+
+    def down(self, only: Collection[PartName] = (), progress: Progress | None = None) -> list[PartName]:
+        """Stop every part of ours in order, or those named in `only`, the last started first; which of them ran."""
+        progress = progress or Silent()
+        stopped = []
+        with self._alone(progress):
+            for name in reversed(_NAMES):
+                if (not only or name in only) and self.part(name).stop():
+                    progress.step(f"{name}: stopped")
+                    stopped.append(name)
+        return stopped
+
+    def wipe(self) -> None:
+        """Delete what the parts have written and forget their ports. SandboxError when one of them runs."""
+        with self._alone(Silent()):
+            running = [name for name in _NAMES if self.part(name).pid is not None]
+            if running:
+                raise SandboxError(f"{', '.join(running)} still runs: `leadstream sandbox down` stops it.")
+            for name in _NAMES:
+                shutil.rmtree(self.home / name, ignore_errors=True)
+            self._ports_file.unlink(missing_ok=True)
 
     def status(self) -> list[PartStatus]:
-        """Every part, as it is now."""
-        found = []
-        for part in self.parts:
-            process = self.process(part.name)
-            pid = process.pid
-            state: Literal["answers", "does not answer", "stopped"] = (
-                "stopped" if pid is None else "answers" if part.answers() else "does not answer"
-            )
-            found.append(PartStatus(name=part.name, state=state, where=part.where, pid=pid, log=process.log))
-        return found
+        """Every part, ours or the user's, as it is now."""
+        return [self._status(place) for place in self._places()]
 
     def env(self) -> dict[str, str]:
-        """The settings that point at it."""
-        return {"KAFKA_BOOTSTRAP_SERVERS": self.parts[0].where}
+        """The settings that point at it, by name. SandboxError when it was never up."""
+        if not self._ports_file.exists():
+            raise SandboxError(f"There is no sandbox in {self.home} yet: `leadstream sandbox up` makes one.")
+        where = {place.name: place.where for place in self._places()}
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": where["kafka"],
+            "REGISTRY_URL": where["registry"],
+            **graph.settings(where["graph"], self.home / "graph"),
+        }
 
-    def process(self, name: PartName) -> Process:
+    def part(self, name: PartName) -> Process:
+        """The process of a part of ours, to look at, kill, stop or pause; `up` starts it again."""
         return Process(self.home / name)
 
-    def _start(self, parts: tuple[Part, ...], say: Say) -> None:
-        commands = {part.name: self._prepared(part, say) for part in parts if self.process(part.name).pid is None}
-        waiting, since = (
-            {part.name: part for part in parts},
-            dict.fromkeys((part.name for part in parts), time.monotonic()),
-        )
+    def _places(self) -> list[Part | Given]:
+        ports = settle(self._wanted, self._ports_before())
+        kafka = self._unless_given(Kafka(ports=ports))
+        registry = self._unless_given(Registry(ports=ports, bootstrap=kafka.where))
+        return [kafka, registry, Double(ports=ports)]
+
+    def _unless_given(self, part: Part) -> Part | Given:
+        given = self._given.get(part.name)
+        # After `sandbox env` the user's settings name the sandbox itself.
+        return part if given is None or given.where == part.where else given
+
+    def _status(self, place: Part | Given) -> PartStatus:
+        if isinstance(place, Given):
+            state: State = "answers" if place.answers() else "does not answer"
+            return PartStatus(name=place.name, yours=True, state=state, where=place.where, pid=None, log=None)
+        process = self.part(place.name)
+        pid = process.pid
+        state = "stopped" if pid is None else "answers" if place.answers() else "does not answer"
+        return PartStatus(name=place.name, yours=False, state=state, where=place.where, pid=pid, log=process.log)
+
+    @contextmanager
+    def _alone(self, progress: Progress) -> Iterator[None]:
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SandboxError(
+                f"{self.home} cannot be written ({error.strerror}): choose another with --home."
+            ) from error
+        with held(self.home / "lock", lambda: progress.step("waiting for another command that works on this sandbox")):
+            yield
+
+    def _ports_before(self) -> Ports:
+        ports: Ports = json.loads(self._ports_file.read_text()) if self._ports_file.exists() else {}
+        return ports
+
+    def _settle_ports(self) -> None:
+        before = self._ports_before()
+        settled = settle(self._wanted, before)
+        for place in self._places():
+            if isinstance(place, Given) or self.part(place.name).pid is None:
+                continue
+            moved = [name for name in place.listens if name in before and before[name] != settled[name]]
+            if moved:
+                raise SandboxError(
+                    f"{place.name} runs with its {moved[0]} port at {before[moved[0]]}:"
+                    " `leadstream sandbox down` first, to move it."
+                )
+        draft = self._ports_file.with_suffix(".new")
+        draft.write_text(json.dumps(settled))
+        draft.replace(self._ports_file)
+
+    def _prepare(self, part: Part, progress: Progress) -> Command:
+        directory = self.home / part.name
+        directory.mkdir(exist_ok=True)
+        return part.prepare(directory, progress)
+
+    def _start(self, parts: list[Part], commands: dict[PartName, Command], progress: Progress) -> None:
+        waiting = {part.name: part for part in parts}
+        since = dict.fromkeys(waiting, time.monotonic())
         while waiting:
             for name, part in list(waiting.items()):
                 if any(needed in waiting for needed in part.needs):
+                    since[name] = time.monotonic()
                     continue
                 if command := commands.pop(name, None):
                     self._check_ports(part)
-                    self.process(name).start(command.arguments, command.environment)
-                    since[name] = time.monotonic()
-                    say(name, "starting")
+                    self.part(name).start(command.arguments, command.environment)
+                waited = time.monotonic() - since[name]
                 if part.answers():
                     del waiting[name]
-                    say(name, f"answers at {part.where} ({time.monotonic() - since[name]:.1f} s)")
-                elif name not in commands:
-                    self._check_alive(part, time.monotonic() - since[name])
+                    progress.step(f"{name}: answers at {part.where} after {waited:.1f} s")
+                else:
+                    progress.moment(f"{' and '.join(waiting)}: starting ({waited:.0f} s)")
+                    self._check_alive(part, waited)
             time.sleep(_LOOK_EVERY)
 
-    def _prepared(self, part: Part, say: Say) -> Command:
-        directory = self.home / part.name
-        directory.mkdir(exist_ok=True)
-        return part.prepare(directory, lambda text: say(part.name, text))
+    def _check_ports(self, part: Part) -> None:
+        ports = settle(self._wanted, self._ports_before())
+        for name in part.listens:
+            if not is_free(ports[name]):
+                raise SandboxError(
+                    f"Port {ports[name]}, where {part.name} is to listen, is taken:"
+                    f" end what listens there, or choose another with --{name}-port."
+                )
 
     def _check_alive(self, part: Part, waited: float) -> None:
-        process = self.process(part.name)
-        if process.pid is None:
+        process = self.part(part.name)
+        pid = process.pid
+        if pid is None:
             raise SandboxError(
                 f"{process.last_lines()}\n{part.name} ended while it started; the end of {process.log} is above."
             )
         if waited > _START_WITHIN:
             raise SandboxError(
-                f"{process.last_lines()}\n{part.name} runs (pid {process.pid}) but has not answered at {part.where} for"
-                f" {_START_WITHIN:.0f} s. The last lines of {process.log} are above."
-                " `leadstream sandbox down`, then `up`, starts it anew."
+                f"{process.last_lines()}\n{part.name} runs (pid {pid}) but has not answered at {part.where} for"
+                f" {_START_WITHIN:.0f} s; the end of {process.log} is above. `leadstream sandbox down`, then `up`,"
+                " starts it anew."
             )
 
-    def _check_ports(self, part: Part) -> None:
-        for port in part.listens:
-            number = self.ports[port]
-            if not _is_free(number):
-                raise SandboxError(
-                    f"Port {number}, where {part.name} is to listen, is taken:"
-                    f" end what listens there, or choose another with --{port}-port."
-                )
 
-    def _settle(self, wanted: Ports) -> Ports:
-        before: dict[PortName, int] = json.loads(self._settled.read_text()) if self._settled.exists() else {}
-        ports: dict[PortName, int] = {}
-        for name, usual in USUAL_PORTS.items():
-            ports[name] = wanted.get(name) or before.get(name) or (_free_port() if name in wanted else usual)
-        return ports
-
-
-def _free_port() -> int:
-    while not _is_free(port := _FREE_FROM + secrets.randbelow(_FREE_TO - _FREE_FROM)):
-        pass
-    return port
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # as the parts do: a closed connection's rest is no one's port
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                return False
-            raise
-    return True
+def _check_given(place: Given) -> None:
+    if not place.answers():
+        setting = "KAFKA_BOOTSTRAP_SERVERS" if place.name == "kafka" else "REGISTRY_URL"
+        raise SandboxError(
+            f"{setting} names {place.where}, which does not answer: start it, or unset {setting} to have one here."
+        )

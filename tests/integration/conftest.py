@@ -28,6 +28,12 @@ def bootstrap(sandbox: Sandbox) -> str:
 
 
 @pytest.fixture
+def registry_url(sandbox: Sandbox) -> str:
+    """`REGISTRY_URL` of the sandbox."""
+    return sandbox.env()["REGISTRY_URL"]
+
+
+@pytest.fixture
 def topic_prefix() -> str:
     """A `TOPIC_PREFIX` that no other test has."""
     return f"t{secrets.token_hex(4)}."

@@ -1,0 +1,132 @@
+"""A details record becomes a lead, a tombstone or a dead letter, with the timestamp it had."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+import stamina
+
+from ingest.codec import Codec
+from ingest.records import DEAD, DETAILS, FATES, LEADS, Received, Record, header
+from ingest.registry import NotRegistered, RegistryUnavailable
+from processors.map import Map
+from schemas.shapes import Lead, LeadDetails
+from tests.doubles import Broker
+
+DETAILS_CODEC: Codec[LeadDetails] = Codec("LeadDetails", schema_id=1)
+LEAD_CODEC: Codec[Lead] = Codec("Lead", schema_id=2)
+NOW = 1_795_000_000_000
+THEN = NOW - 86_400_000
+LEAD = "55459717045641545"
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses() -> Iterator[None]:
+    """Ten attempts without pauses stand for attempts without end."""
+    with stamina.set_testing(True, attempts=10):
+        yield
+
+
+class Frames:
+    """Decodes with our own schema, after the errors it is told to give."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+
+    async def __call__(self, frame: bytes) -> LeadDetails:
+        if self.errors:
+            raise self.errors.pop(0)
+        return DETAILS_CODEC.decode(frame)
+
+
+def details(answer: str = f'{{"id":"{LEAD}","field_data":[{{"name":"email","values":["a@example.com"]}}]}}') -> bytes:
+    return DETAILS_CODEC.encode(
+        {
+            "lead_id": LEAD,
+            "page_id": "153125381133",
+            "form_id": "12312312312",
+            "answer": answer,
+            "completeness": "FULL",
+            "missing_fields": [],
+            "source": "webhook",
+            "api_version": "v25.0",
+            "change": None,
+            "form": None,
+            "form_version": "v" * 64,
+            "received_at": None,
+            "fetched_at": datetime(2026, 11, 24, tzinfo=UTC),
+        }
+    )
+
+
+def received(value: bytes | None, key: bytes | None = LEAD.encode()) -> Received:
+    return Received(
+        topic=DETAILS,
+        partition=0,
+        offset=3,
+        key=key,
+        value=value,
+        headers=(("origin", b"2@7"), ("source", b"webhook"), ("received-at", str(THEN).encode())),
+        timestamp=THEN,
+    )
+
+
+def mapped(record: Received, *, broker: Broker | None = None, frames: Frames | None = None) -> list[Record]:
+    broker = broker or Broker()
+    step = Map(details=frames or Frames(), codec=LEAD_CODEC, producer=broker, clock=lambda: NOW)
+    asyncio.run(step.run(record))
+    return broker.records
+
+
+def test_a_lead_keeps_its_key_its_origin_and_the_time_of_its_details() -> None:
+    [record] = mapped(received(details()))
+    assert (record.topic, record.key, record.timestamp) == (LEADS, LEAD.encode(), THEN)
+    assert record.value is not None
+    assert LEAD_CODEC.decode(record.value)["email"] == "a@example.com"
+    assert dict(record.headers) == {
+        "origin": b"2@7",
+        "source": b"webhook",
+        "received-at": str(THEN).encode(),
+        "form-version": b"v" * 64,
+    }
+
+
+def test_a_tombstone_of_details_is_a_tombstone_of_the_lead() -> None:
+    [record] = mapped(received(None))
+    assert (record.topic, record.key, record.value) == (LEADS, LEAD.encode(), None)
+
+
+@pytest.mark.parametrize(
+    ("value", "key", "reason"),
+    [
+        (b"no frame", LEAD.encode(), "not-framed"),
+        (b"\x00\x00\x00\x00\x01damaged", LEAD.encode(), "damaged"),
+        (details("[]"), LEAD.encode(), "not-an-object"),
+        (details(), None, "no-key"),
+    ],
+)
+def test_what_cannot_be_mapped_is_dead_with_its_bytes_untouched(value: bytes, key: bytes | None, reason: str) -> None:
+    dead, fate = mapped(received(value, key))
+    assert (dead.topic, dead.key, dead.value) == (DEAD, key, value)
+    assert header(dead.headers, "fate-reason") == reason
+    assert header(dead.headers, "stage") == "map"
+    assert (fate.topic, fate.key) == (FATES, b"map/2@7")
+
+
+def test_a_schema_that_nobody_registered_is_dead() -> None:
+    dead, _ = mapped(received(details()), frames=Frames(NotRegistered("40403")))
+    assert header(dead.headers, "fate-reason") == "unknown-schema"
+
+
+def test_a_registry_that_is_away_is_waited_for() -> None:
+    away = RegistryUnavailable("away")
+    [record] = mapped(received(details()), frames=Frames(away, away, away))
+    assert record.topic == LEADS
+
+
+def test_a_broker_that_is_away_is_waited_for() -> None:
+    broker = Broker()
+    broker.refusals = 5
+    [record] = mapped(received(details()), broker=broker)
+    assert record.topic == LEADS

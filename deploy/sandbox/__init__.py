@@ -10,4 +10,5 @@ from .process import Process as Process
 from .progress import Progress as Progress
 from .sandbox import PartStatus as PartStatus
 from .sandbox import Sandbox as Sandbox
+from .sandbox import default_home as default_home
 from .theirs import given_by_settings as given_by_settings

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 from .ports import PortName
 from .progress import Progress
 
 PartName = Literal["kafka", "registry", "graph"]
+NAMES: tuple[PartName, ...] = get_args(PartName)  # in the order in which they start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,20 +1,21 @@
 """The outside world on one machine: parts that start once, stay in the background and are found again."""
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from . import graph
 from .double import Double
 from .errors import SandboxError
 from .flock import held
 from .kafka import Kafka
-from .part import Command, Given, Part, PartName
+from .part import NAMES, Command, Given, Part, PartName
 from .ports import Ports, is_free, settle
 from .process import Process
 from .progress import Progress, Silent
@@ -22,7 +23,6 @@ from .registry import Registry
 
 State = Literal["answers", "does not answer", "stopped"]
 
-_NAMES: tuple[PartName, ...] = get_args(PartName)
 _START_WITHIN = 90.0  # seconds; the slowest part takes 6 where nothing else runs
 _LOOK_EVERY = 0.05
 
@@ -37,6 +37,11 @@ class PartStatus:
     where: str
     pid: int | None
     log: Path | None
+
+
+def default_home() -> Path:
+    """`leadstream/sandbox` in the folder where the user's programs keep their state."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state", "leadstream", "sandbox")
 
 
 class Sandbox:
@@ -59,22 +64,25 @@ class Sandbox:
         """
         progress = progress or Silent()
         with self._alone(progress):
-            self._settle_ports()
-            chosen = [place for place in self._places() if not only or place.name in only]
-            ours = [place for place in chosen if not isinstance(place, Given)]
-            for place in chosen:
-                if isinstance(place, Given):
+            ports = self._settled()
+            places = self._places(ports)
+            parts = [place for place in places if not isinstance(place, Given)]
+            needed = {name for part in parts if part.name in only for name in part.needs}
+            chosen = {*only, *needed} if only else set(NAMES)
+            for place in places:
+                if isinstance(place, Given) and place.name in chosen:
                     _check_given(place)
                     progress.step(f"{place.name}: yours, answers at {place.where}")
-            commands = {part.name: self._prepare(part, progress) for part in ours if self.part(part.name).pid is None}
-            self._start(ours, commands, progress)
+            parts = [part for part in parts if part.name in chosen]
+            commands = {part.name: self._prepare(part, progress) for part in parts if self.part(part.name).pid is None}
+            self._start(parts, ports, commands, progress)
 
     def down(self, only: Collection[PartName] = (), progress: Progress | None = None) -> list[PartName]:
         """Stop every part of ours in order, or those named in `only`, the last started first; which of them ran."""
         progress = progress or Silent()
         stopped = []
         with self._alone(progress):
-            for name in reversed(_NAMES):
+            for name in reversed(NAMES):
                 if (not only or name in only) and self.part(name).stop():
                     progress.step(f"{name}: stopped")
                     stopped.append(name)
@@ -83,34 +91,41 @@ class Sandbox:
     def wipe(self) -> None:
         """Delete what the parts have written and forget their ports. SandboxError when one of them runs."""
         with self._alone(Silent()):
-            running = [name for name in _NAMES if self.part(name).pid is not None]
+            running = [name for name in NAMES if self.part(name).pid is not None]
             if running:
                 raise SandboxError(f"{', '.join(running)} still runs: `leadstream sandbox down` stops it.")
-            for name in _NAMES:
+            for name in NAMES:
                 shutil.rmtree(self.home / name, ignore_errors=True)
             self._ports_file.unlink(missing_ok=True)
 
     def status(self) -> list[PartStatus]:
         """Every part, ours or the user's, as it is now."""
-        return [self._status(place) for place in self._places()]
+        return [self._status(place) for place in self._places(settle({}, self._remembered()))]
 
     def env(self) -> dict[str, str]:
         """The settings that point at it, by name. SandboxError when it was never up."""
         if not self._ports_file.exists():
             raise SandboxError(f"There is no sandbox in {self.home} yet: `leadstream sandbox up` makes one.")
-        where = {place.name: place.where for place in self._places()}
+        where = {place.name: place.where for place in self._places(settle({}, self._remembered()))}
         return {
             "KAFKA_BOOTSTRAP_SERVERS": where["kafka"],
             "REGISTRY_URL": where["registry"],
             **graph.settings(where["graph"], self.home / "graph"),
         }
 
+    def logs(self, only: Collection[PartName] = ()) -> list[Path]:
+        """The logs of all that was ever started, or of what `only` names. SandboxError when there is none."""
+        found = [self.part(name).log for name in NAMES if not only or name in only]
+        existing = [log for log in found if log.exists()]
+        if not existing:
+            raise SandboxError(f"Nothing of {', '.join(only) or 'the sandbox'} was ever started in {self.home}.")
+        return existing
+
     def part(self, name: PartName) -> Process:
         """The process of a part of ours, to look at, kill, stop or pause; `up` starts it again."""
         return Process(self.home / name)
 
-    def _places(self) -> list[Part | Given]:
-        ports = settle(self._wanted, self._ports_before())
+    def _places(self, ports: Ports) -> list[Part | Given]:
         kafka = self._unless_given(Kafka(ports=ports))
         registry = self._unless_given(Registry(ports=ports, bootstrap=kafka.where))
         return [kafka, registry, Double(ports=ports)]
@@ -127,12 +142,14 @@ class Sandbox:
         process = self.part(place.name)
         pid = process.pid
         state = "stopped" if pid is None else "answers" if place.answers() else "does not answer"
-        return PartStatus(name=place.name, yours=False, state=state, where=place.where, pid=pid, log=process.log)
+        log = process.log if process.log.exists() else None
+        return PartStatus(name=place.name, yours=False, state=state, where=place.where, pid=pid, log=log)
 
     @contextmanager
     def _alone(self, progress: Progress) -> Iterator[None]:
         try:
             self.home.mkdir(parents=True, exist_ok=True)
+            (self.home / "lock").touch()
         except OSError as error:
             raise SandboxError(
                 f"{self.home} cannot be written ({error.strerror}): choose another with --home."
@@ -140,24 +157,27 @@ class Sandbox:
         with held(self.home / "lock", lambda: progress.step("waiting for another command that works on this sandbox")):
             yield
 
-    def _ports_before(self) -> Ports:
+    def _settled(self) -> Ports:
+        before = self._remembered()
+        settled = settle(self._wanted, before)
+        for place in self._places(settle({}, before)):
+            if isinstance(place, Given) or self.part(place.name).pid is None:
+                continue
+            for name in place.listens:
+                if settled[name] != before.get(name):
+                    raise SandboxError(
+                        f"{place.name} runs with its {name} port at {before.get(name)}:"
+                        " `leadstream sandbox down` first, to move it."
+                    )
+        return settled
+
+    def _remembered(self) -> Ports:
         ports: Ports = json.loads(self._ports_file.read_text()) if self._ports_file.exists() else {}
         return ports
 
-    def _settle_ports(self) -> None:
-        before = self._ports_before()
-        settled = settle(self._wanted, before)
-        for place in self._places():
-            if isinstance(place, Given) or self.part(place.name).pid is None:
-                continue
-            moved = [name for name in place.listens if name in before and before[name] != settled[name]]
-            if moved:
-                raise SandboxError(
-                    f"{place.name} runs with its {moved[0]} port at {before[moved[0]]}:"
-                    " `leadstream sandbox down` first, to move it."
-                )
+    def _remember(self, part: Part, ports: Ports) -> None:
         draft = self._ports_file.with_suffix(".new")
-        draft.write_text(json.dumps(settled))
+        draft.write_text(json.dumps({**self._remembered(), **{name: ports[name] for name in part.listens}}))
         draft.replace(self._ports_file)
 
     def _prepare(self, part: Part, progress: Progress) -> Command:
@@ -165,7 +185,7 @@ class Sandbox:
         directory.mkdir(exist_ok=True)
         return part.prepare(directory, progress)
 
-    def _start(self, parts: list[Part], commands: dict[PartName, Command], progress: Progress) -> None:
+    def _start(self, parts: list[Part], ports: Ports, commands: dict[PartName, Command], progress: Progress) -> None:
         waiting = {part.name: part for part in parts}
         since = dict.fromkeys(waiting, time.monotonic())
         while waiting:
@@ -174,7 +194,8 @@ class Sandbox:
                     since[name] = time.monotonic()
                     continue
                 if command := commands.pop(name, None):
-                    self._check_ports(part)
+                    _check_free(part, ports)
+                    self._remember(part, ports)
                     self.part(name).start(command.arguments, command.environment)
                 waited = time.monotonic() - since[name]
                 if part.answers():
@@ -184,15 +205,6 @@ class Sandbox:
                     progress.moment(f"{' and '.join(waiting)}: starting ({waited:.0f} s)")
                     self._check_alive(part, waited)
             time.sleep(_LOOK_EVERY)
-
-    def _check_ports(self, part: Part) -> None:
-        ports = settle(self._wanted, self._ports_before())
-        for name in part.listens:
-            if not is_free(ports[name]):
-                raise SandboxError(
-                    f"Port {ports[name]}, where {part.name} is to listen, is taken:"
-                    f" end what listens there, or choose another with --{name}-port."
-                )
 
     def _check_alive(self, part: Part, waited: float) -> None:
         process = self.part(part.name)
@@ -215,3 +227,12 @@ def _check_given(place: Given) -> None:
         raise SandboxError(
             f"{setting} names {place.where}, which does not answer: start it, or unset {setting} to have one here."
         )
+
+
+def _check_free(part: Part, ports: Ports) -> None:
+    for name in part.listens:
+        if not is_free(ports[name]):
+            raise SandboxError(
+                f"Port {ports[name]}, where {part.name} is to listen, is taken:"
+                f" end what listens there, or choose another with --{name}-port."
+            )

@@ -5,14 +5,16 @@ third outcome. What raised may still have reached the broker: its sender sends a
 """
 
 import asyncio
+import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import confluent_kafka
 
 from ingest import telemetry
-from ingest.records import Record, Topics
+from ingest.records import RAW, Record, Topics
 from ingest.settings import KafkaSettings
 
 # Room for the largest answer with the largest form and the largest delivery; schemas/topics.toml allows as much.
@@ -93,9 +95,9 @@ class ConfluentProducer:
                 # A broker that came back is found within half a second, not within the default ten.
                 "reconnect.backoff.max.ms": 500,
                 "allow.auto.create.topics": False,
-                "log_level": 0,  # librdkafka's own lines go to stderr unasked; what matters reaches _on_error
-                "error_cb": self._on_error,
-            }
+                "log_level": 0,  # what matters of librdkafka's own lines is in the errors below
+            },
+            logger=logging.getLogger("librdkafka"),  # else it writes to stderr by itself
         )
         self._closing = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
@@ -106,7 +108,7 @@ class ConfluentProducer:
             raise ProducerFailed
         if not records:
             return
-        waiting = _Delivery(asyncio.get_running_loop(), len(records))
+        waiting = _Delivery(asyncio.get_running_loop(), len(records), self._failure)
         for position, record in enumerate(records):
             try:
                 self._producer.produce(
@@ -117,8 +119,11 @@ class ConfluentProducer:
                     timestamp=record.timestamp or 0,  # 0 is librdkafka's word for now
                     on_delivery=waiting.settle,
                 )
-            except (BufferError, confluent_kafka.KafkaException):
-                waiting.give_up(len(records) - position)
+            except BufferError:
+                waiting.give_up(len(records) - position, NotAcknowledged("queue-full"))
+                break
+            except confluent_kafka.KafkaException as error:
+                waiting.give_up(len(records) - position, self._failure(error.args[0]))
                 break
         await waiting.future
 
@@ -127,41 +132,54 @@ class ConfluentProducer:
 
     async def close(self, timeout: float) -> None:
         """Waits up to `timeout` seconds for what is still on its way, then stops the poll thread."""
-        await asyncio.to_thread(self._producer.flush, timeout)
+        with suppress(confluent_kafka.KafkaException):  # fatal: nothing more will be acknowledged
+            await asyncio.to_thread(self._producer.flush, timeout)
         self._closing.set()
         await asyncio.to_thread(self._poller.join)
 
     def _answers(self, timeout: float) -> bool:
         try:
-            return bool(self._producer.list_topics(timeout=timeout).brokers)
+            # Of one topic: a cluster's whole metadata can be megabytes.
+            return bool(self._producer.list_topics(self._topics(RAW), timeout=timeout).brokers)
         except confluent_kafka.KafkaException:
             return False
 
     def _poll(self) -> None:
         while not self._closing.is_set():
-            self._producer.poll(0.1)
+            try:
+                self._producer.poll(0.1)
+            except confluent_kafka.KafkaException as error:
+                # This is where a fatal error is told, once; what was on its way is then failed with other errors.
+                self._fatal = True
+                telemetry.log("error", "producer.fatal", reason=error.args[0].name())
 
-    def _on_error(self, error: confluent_kafka.KafkaError) -> None:
-        if error.fatal() and not self._fatal:
-            self._fatal = True
-            telemetry.log("error", "producer.fatal", reason=error.name())
+    def _failure(self, error: confluent_kafka.KafkaError) -> Exception:
+        if self._fatal or error.code() == _FATAL:
+            return ProducerFailed()
+        return NotAcknowledged(error.name())
 
 
 class _Delivery:
     """Counts the acknowledgements of one call; only the last of them wakes the event loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, records: int) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        records: int,
+        failure: Callable[[confluent_kafka.KafkaError], Exception],
+    ) -> None:
         self.future: asyncio.Future[None] = loop.create_future()
         self._loop = loop
         self._lock = threading.Lock()  # the poll thread settles, the event loop may give up
         self._left = records
+        self._failure = failure
         self._error: Exception | None = None
 
     def settle(self, error: confluent_kafka.KafkaError | None, _message: object) -> None:
-        self._finish(1, None if error is None else ProducerFailed() if error.fatal() else NotAcknowledged(error.name()))
+        self._finish(1, None if error is None else self._failure(error))
 
-    def give_up(self, records: int) -> None:
-        self._finish(records, NotAcknowledged("the producer's queue is full"))
+    def give_up(self, records: int, error: Exception) -> None:
+        self._finish(records, error)
 
     def _finish(self, records: int, error: Exception | None) -> None:
         with self._lock:
@@ -178,3 +196,6 @@ class _Delivery:
             self.future.set_result(None)
         else:
             self.future.set_exception(self._error)
+
+
+_FATAL = -150  # librdkafka's code for "a fatal error came before"; every other error of one record is its own

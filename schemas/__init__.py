@@ -42,9 +42,8 @@ class Topic:
 def topics() -> Mapping[str, Topic]:
     """Every declared topic by its name, in the order of the file."""
     document = tomllib.loads(_read("topics.toml"))
-    return MappingProxyType(
-        {name: _topic(name, entry, document["compacted"]) for name, entry in document["topics"].items()}
-    )
+    every, compacted = document["every"], document["compacted"]
+    return MappingProxyType({name: _topic(name, entry, every, compacted) for name, entry in document["topics"].items()})
 
 
 @cache
@@ -55,9 +54,9 @@ def avro(name: str) -> Schema:
 
 
 # `Any`: the file is ours, and a contract test holds each entry to its form.
-def _topic(name: str, entry: dict[str, Any], compacted: dict[str, str]) -> Topic:
+def _topic(name: str, entry: dict[str, Any], every: dict[str, str], compacted: dict[str, str]) -> Topic:
     retention = _span(entry["retention"]) if "retention" in entry else None
-    settings: dict[str, str] = {"cleanup.policy": entry["cleanup"]}
+    settings = {"cleanup.policy": entry["cleanup"], **every}
     if retention is not None:
         settings["retention.ms"] = entry["retention"]
     if "compact" in entry["cleanup"]:

@@ -29,7 +29,7 @@ def main(name: str, tell: int, lifeline: int, sock: int | None = None) -> int:
         sys.stderr.write(f"leadstream {name}: {error}\n")
         return 2
     except Exception as error:  # noqa: BLE001  the last frame of the process: what ends it is told by name, never by text
-        telemetry.log("error", "worker.crashed", error=type(error).__name__)
+        telemetry.log("error", "worker.crashed", error=type(error.__cause__ or error).__name__)
         return 1
     return 0
 

@@ -89,7 +89,8 @@ class Forms:
 
     async def _tell(self, form_id: str, page: PageAccess, found: Snapshot) -> None:
         """Before any lead that was given on this form: whoever reads a lead's form version can look it up."""
-        if self._told.get(form_id) == found.version:
+        before = self._told.get(form_id)
+        if before == found.version:
             return
         value = {
             "form_id": form_id,
@@ -101,4 +102,5 @@ class Forms:
         key = f"{form_id}@{found.version}".encode()
         await self._producer.deliver([Record(topic=FORMS, key=key, value=json.dumps(value).encode())])
         self._told[form_id] = found.version
-        telemetry.log("info", "form.changed", form_id=form_id, version=found.version)
+        if before is not None:  # a worker that has just started has not seen it before, which is no news
+            telemetry.log("info", "form.changed", form_id=form_id, version=found.version)

@@ -82,7 +82,7 @@ class Worker:
             if self._defect.done():
                 self._defect.result()
             if self._app.should_stop:
-                raise WorkerFailed(type(self._app.crash_reason).__name__)
+                raise WorkerFailed from self._app.crash_reason
             self._open.set(len(self._window))
             self._tell()
 
@@ -93,7 +93,9 @@ class Worker:
     def _on_defect(self, error: Exception) -> None:
         telemetry.log("error", "worker.crashed", error=type(error).__name__)
         if not self._defect.done():
-            self._defect.set_exception(WorkerFailed(type(error).__name__))
+            failed = WorkerFailed()
+            failed.__cause__ = error
+            self._defect.set_exception(failed)
 
 
 def _faust_app(kafka: KafkaSettings, group: str, folder: str) -> WindowedApp:

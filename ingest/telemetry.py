@@ -16,10 +16,11 @@ Event = Literal[
     # the door
     "door.listening",  # the webhook service takes connections
     "door.draining",  # told to stop: open deliveries are finished, new ones refused
-    "door.not-acknowledged",  # the broker did not acknowledge a delivery in time; Meta was told 503 and sends again
+    "door.not-acknowledged",  # the broker did not acknowledge deliveries in time; Meta was told 503 and sends again
     "door.values-switched-off",  # ALARM: the subscription has "include values" off, so notifications name no lead
     "door.verified",  # Meta verified the callback URL
-    "door.refused",  # a delivery or handshake was refused; `reason` says why
+    "door.refused",  # deliveries or handshakes were refused; `reason` says why, `times` how often since the last line
+    "door.defect",  # a defect: the delivery was answered 500; `reason` says which error, and where
     "producer.fatal",  # the producer can no longer promise order; the process ends and its parent starts another
     # the workers
     "worker.assigned",  # partitions were given to this worker
@@ -32,7 +33,7 @@ Event = Literal[
     "pages.read",  # META_PAGES_FILE, or a token file it names, changed and is in force
     "pages.broken",  # ALARM: META_PAGES_FILE changed and cannot be used; the pages stay as they were
     "form.unreadable",  # a form may not be read: its leads go on without labels
-    "form.changed",  # a form is new or has changed
+    "form.changed",  # a form is not what it was an hour ago
     # the parent
     "process.started",
     "process.ended",  # a child ended; `code` is its exit code

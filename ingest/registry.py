@@ -20,6 +20,7 @@ from ingest.codec import Codec, UnknownSchema
 Record = TypeVar("Record", bound=Mapping[str, object])
 
 _MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
+_UNKNOWN = {40401, 40402, 40403, 40408, 40409}  # no such subject, version, schema, or rule of a subject's own
 _PATIENCE = aiohttp.ClientTimeout(total=10)
 
 
@@ -111,8 +112,10 @@ class Registry:
         match status:
             case HTTPStatus.OK:
                 return cast("dict[str, object]", answer)
-            case HTTPStatus.NOT_FOUND:
+            case HTTPStatus.NOT_FOUND if answer.get("error_code") in _UNKNOWN:
                 raise NotRegistered(said)
+            case HTTPStatus.NOT_FOUND:
+                raise RegistryUnavailable("nothing of a schema registry is at REGISTRY_URL (404): is its path right?")
             case HTTPStatus.CONFLICT:
                 raise Incompatible(said)
             case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR:

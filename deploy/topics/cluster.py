@@ -83,5 +83,5 @@ def configure(cluster: AdminClient, wrong: Sequence[WrongSetting]) -> None:
 
 
 def _translated(error: KafkaException | TimeoutError) -> ClusterError:
-    said = error.args[0].str() if isinstance(error, KafkaException) else "no answer in time"
+    said = error.args[0].str().rstrip(".") if isinstance(error, KafkaException) else "no answer in time"
     return ClusterError(f"Kafka: {said}. Is KAFKA_BOOTSTRAP_SERVERS right, is the cluster up, and may we do this?")

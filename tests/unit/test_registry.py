@@ -115,6 +115,7 @@ def test_an_unknown_writer_is_looked_up_once_and_learnt() -> None:
         answer({"error_code": 50001, "message": "store"}, 500),
         answer(["not", "an", "object"]),
         answer({"no": "id"}),
+        answer({"status": 404, "error": "Not Found"}, 404),
     ],
 )
 def test_trouble_of_the_registry_is_not_taken_for_an_unknown_schema(handler: Handler) -> None:

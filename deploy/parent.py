@@ -70,6 +70,10 @@ class _Child:
         self._process: asyncio.subprocess.Process | None = None
 
     @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    @property
     def alive(self) -> bool:
         return self._process is not None and time.monotonic() - self._told < STALLED_SECONDS
 
@@ -179,7 +183,7 @@ def _admin(children: Sequence[_Child], counters: str) -> web.Application:
 
 def _state(children: Sequence[_Child], good: Sequence[bool]) -> web.Response:
     told = [
-        {"program": child.program.name, "ok": ok, "why": "" if ok else child.why}
+        {"program": child.program.name, "pid": child.pid, "ok": ok, "why": "" if ok else child.why}
         for child, ok in zip(children, good, strict=True)
     ]
     return web.json_response({"ok": all(good), "processes": told}, status=200 if all(good) else 503)

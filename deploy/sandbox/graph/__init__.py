@@ -1,4 +1,4 @@
-"""A double of Meta's Graph API for lead ads, faithful enough that Meta's own SDK cannot tell (README.md is its specification)."""
+"""A double of Meta's Graph API for lead ads, so faithful that Meta's own SDK cannot tell. README.md specifies it."""
 
 import os
 from pathlib import Path
@@ -10,12 +10,10 @@ from deploy.sandbox.graph.world import DEFAULT_PAGES, DEFAULT_SEED, GRAPH_VERSIO
 __all__ = ["settings"]
 
 
-def settings(
-    url: str, directory: Path, *, seed: int = DEFAULT_SEED, pages: int = DEFAULT_PAGES
-) -> dict[str, str]:
+def settings(url: str, directory: Path, *, seed: int = DEFAULT_SEED, pages: int = DEFAULT_PAGES) -> dict[str, str]:
     """The settings that point leadstream at a double at `url`; writes `pages.yaml` (mode 0600) into `directory`.
 
-    Depends on nothing but its arguments: tokens and secrets follow from the seed. `pages` may exceed what the double has so far.
+    Depends on its arguments only: tokens and secrets follow from the seed. `pages` may exceed what the double has.
     """
     world = World(seed)
     file = directory / "pages.yaml"

@@ -18,7 +18,9 @@ def main() -> None:
     parser.add_argument("--state", type=Path, required=True, help="a directory that is kept over restarts")
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED)
     parser.add_argument("--pages", type=int, default=DEFAULT_PAGES, help="pages of a new world")
-    parser.add_argument("--history", type=int, default=DEFAULT_HISTORY, help="leads each form of a new world already has")
+    parser.add_argument(
+        "--history", type=int, default=DEFAULT_HISTORY, help="leads each form of a new world already has"
+    )
     chosen = parser.parse_args()
     try:
         asyncio.run(

@@ -1,6 +1,7 @@
 """The admin's client: what tests, the demo and `leadstream sandbox deliver` use to make the double do things.
 
-Synchronous, standard library only, every result typed. Each method is one request; errors are GraphAdminError with the reason.
+Synchronous, standard library only, every result typed (shapes.py). Each method is one request; errors are
+GraphAdminError with the reason. `page`, `form` and `lead` are ids as Graph knows them.
 """
 
 import json
@@ -8,94 +9,31 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict
+from typing import Any, Unpack
 
-from deploy.sandbox.graph.webhooks import AdStyle, IdStyle
+from deploy.sandbox.graph.shapes import (
+    AppInfo,
+    Calls,
+    CraftedKind,
+    Delivery,
+    Fault,
+    FaultKind,
+    FormInfo,
+    Health,
+    How,
+    Latency,
+    PageInfo,
+    PostInfo,
+    Refused,
+    Sent,
+)
+
+__all__ = ["Fault", "GraphAdmin", "GraphAdminError"]
 
 
 class GraphAdminError(Exception):
     """The double refused what the admin asked for; the text says why."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
-    """Which world answers; `now` is its clock in unix seconds."""
-
-    seed: int
-    pages: int
-    now: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageInfo:
-    """A page; `token` is its current one, `token_subcode` what kills it, `refused_as` how reading its leads is refused."""
-
-    page_id: str
-    name: str
-    app_id: str
-    token: str
-    token_subcode: int | None
-    refused_as: str | None
-    subscribed_fields: Sequence[str]
-    form_ids: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FormInfo:
-    """A form; `leads` counts all that were ever made."""
-
-    form_id: str
-    page_id: str
-    name: str
-    template: str
-    locale: str
-    status: str
-    ad_ids: Sequence[str]
-    leads: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """Where a delivery stands: leads made, announced and acknowledged (distinct), POSTs, and how often each answer came.
-
-    `answers` counts attempts by status, `connection` or `timeout`.
-    """
-
-    job: int
-    finished: bool
-    failure: str | None
-    made: int
-    announced: int
-    acknowledged: int
-    posts: int
-    posts_open: int
-    posts_given_up: int
-    answers: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PostInfo:
-    """One POST of a delivery, with what each attempt was answered."""
-
-    number: int
-    leads: Sequence[str]
-    statuses: Sequence[str]
-    acknowledged: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Calls:
-    """How many calls matched; `first` and `last` in unix seconds. Keys of `by_code` are error codes, "0" is an answer."""
-
-    total: int
-    in_batches: int
-    first: float | None
-    last: float | None
-    by_endpoint: Mapping[str, int]
-    by_page: Mapping[str, int]
-    by_token: Mapping[str, int]
-    by_code: Mapping[str, int]
 
 
 class GraphAdmin:
@@ -105,29 +43,56 @@ class GraphAdmin:
         self.url = url.rstrip("/")
         self._timeout = timeout
 
+    # ── the world ──
+
     def health(self) -> Health:
         """Raises OSError while nobody listens."""
         return Health(**self._ask("health"))
 
     def reset(self, *, pages: int = 3, history: int = 12) -> None:
-        """Begin the world again: no faults, no calls, nothing acknowledged; each form has `history` leads of the last 110 days."""
+        """Begin the world again: no faults, no calls, nothing acknowledged.
+
+        Each form has `history` leads of the last 110 days, some of them past Meta's 90.
+        """
         self._ask("reset", pages=pages, history=history)
+
+    def set_clock(self, ahead: float) -> None:
+        """The double's clock runs so many seconds ahead of the machine's."""
+        self._ask("set_clock", ahead=ahead)
+
+    def app(self) -> AppInfo:
+        """The app: secrets, tokens, subscription."""
+        return AppInfo(**self._ask("app"))
 
     def pages(self) -> list[PageInfo]:
         """Every page."""
         return [PageInfo(**page) for page in self._ask("pages")]
 
+    def add_pages(self, count: int) -> list[PageInfo]:
+        """More pages with two forms each; `settings(..., pages=N)` knows their tokens."""
+        return [PageInfo(**page) for page in self._ask("add_pages", count=count)]
+
     def forms(self, page: str | None = None) -> list[FormInfo]:
         """Every form, or those of a page."""
         return [FormInfo(**form) for form in self._ask("forms", page=page)]
+
+    def add_form(self, page: str, template: str, **fields: object) -> FormInfo:
+        """One more form, from a template of forms.yaml; `fields` replace fields of its node (`name`, ...)."""
+        return FormInfo(**self._ask("add_form", page=page, template=template, fields=fields))
+
+    def edit_form(self, form: str, **fields: object) -> FormInfo:
+        """Replace fields of a form's node (`status="ARCHIVED"`, `questions=...`); earlier leads keep theirs."""
+        return FormInfo(**self._ask("edit_form", form=form, fields=fields))
+
+    def questions(self, form: str) -> list[dict[str, Any]]:
+        """A form's questions as `edit_form` takes them back."""
+        return list(self._ask("questions", form=form))
 
     def make_leads(self, form: str, count: int, *, age: float = 0.0, over: float = 0.0) -> list[str]:
         """Leads nobody is told about, submitted evenly over `over` seconds that ended `age` seconds ago; their ids."""
         return list(self._ask("make_leads", form=form, count=count, age=age, over=over))
 
-    def make_lead(
-        self, form: str, fields: Mapping[str, object], *, age: float = 0.0, is_test: bool = False
-    ) -> str:
+    def make_lead(self, form: str, fields: Mapping[str, object], *, age: float = 0.0, is_test: bool = False) -> str:
         """One lead with chosen fields (None removes one) instead of invented ones, announced to nobody; its id."""
         return str(self._ask("make_lead", form=form, fields=fields, age=age, is_test=is_test))
 
@@ -136,50 +101,34 @@ class GraphAdmin:
         self._ask("delete_lead", lead=lead)
 
     def lead(self, lead: str) -> dict[str, Any]:
-        """Every field of a lead, whatever tokens and faults say; also of a deleted one."""
+        """Every field of a lead, whatever tokens and faults say; also of a deleted one. Not counted as a call."""
         answer: dict[str, Any] = self._ask("lead", lead=lead)
         return answer
 
-    def deliver(
-        self,
-        url: str,
-        leads: int = 10,
-        *,
-        forms: Sequence[str] | None = None,
-        page: str | None = None,
-        changes_per_post: int = 1,
-        pages_per_post: int = 1,
-        ids: IdStyle = "mixed",
-        ads: AdStyle = "mixed",
-        shuffle: bool = False,
-        duplicates: float = 0.0,
-        dropped: float = 0.0,
-        concurrency: int = 8,
-        rate: float | None = None,
-        time_scale: float = 0.01,
-        give_up: float | None = None,
-        timeout: float = 20.0,
-        race: float = 0.0,
-        secret: str | None = None,
-    ) -> Delivery:
-        """Make leads over the forms (of the page, or all) and announce them to `url` in the background.
+    def lead_ids(self, form: str) -> list[str]:
+        """Every lead of a form that can be read, newest first."""
+        return list(self._ask("lead_ids", form=form))
 
-        `duplicates` and `dropped` are shares of leads announced twice or never; `rate` is in leads per second. A POST that is
-        not answered 200 within `timeout` seconds is repeated at once and then after 10 s, 1, 5, 15, 60 minutes..., all times
-        `time_scale`, until 36 h times `time_scale` (or `give_up` seconds) are over. For `race` seconds after its first
-        announcement a lead cannot be read yet (100/33).
+    def download(self, form: str, *, style: str = "ads_manager") -> bytes:
+        """A file as downloaded by hand: `ads_manager` (UTF-16LE, tabs, prefixed ids) or `ads_manager_csv` (UTF-8)."""
+        return bytes.fromhex(self._ask("download", form=form, style=style))
+
+    # ── deliveries ──
+
+    def deliver(self, url: str, leads: int = 10, **how: Unpack[How]) -> Delivery:
+        """Make leads over the forms (all, or those `how` names) and announce them to `url` in the background.
+
+        A POST that is not answered 200 is repeated at once and then after 10 s, 1, 5, 15, 60, 60... minutes, all of it
+        times `time_scale` (0.01), until 36 hours times `time_scale` are over.
         """
-        options = {name: value for name, value in locals().items() if name not in ("self", "forms", "page")}
-        if forms is not None:
-            options["forms"] = list(forms)
-        return Delivery(**self._ask("deliver", page=page, **options))
+        return Delivery(**self._ask("deliver", url=url, leads=leads, **how))
 
     def progress(self, job: int) -> Delivery:
         """Where a delivery stands."""
         return Delivery(**self._ask("progress", job=job))
 
     def wait(self, job: int, *, timeout: float = 300.0, every: float = 0.05) -> Delivery:
-        """Wait until a delivery is finished; raises TimeoutError."""
+        """Wait until a delivery is finished; raises TimeoutError, and GraphAdminError when it broke."""
         end = time.monotonic() + timeout
         while not (delivery := self.progress(job)).finished:
             if time.monotonic() > end:
@@ -194,12 +143,18 @@ class GraphAdmin:
         return Delivery(**self._ask("stop", job=job))
 
     def posts(self, job: int) -> list[PostInfo]:
-        """Every POST of a delivery."""
+        """Every POST of a delivery with the status of each attempt."""
         return [PostInfo(**post) for post in self._ask("posts", job=job)]
+
+    def send(self, url: str, kind: CraftedKind, *, form: str | None = None, field: str = "feed") -> Sent:
+        """One crafted POST (see shapes.CraftedKind), sent once and not repeated; makes the leads it needs on `form`."""
+        return Sent(**self._ask("send", url=url, kind=kind, form=form, field=field))
 
     def acknowledged(self) -> list[str]:
         """The ids of all leads whose announcement was ever answered 200 (kept over restarts)."""
         return list(self._ask("acknowledged"))
+
+    # ── calls ──
 
     def calls(
         self,
@@ -211,9 +166,104 @@ class GraphAdmin:
         since: float | None = None,
         until: float | None = None,
     ) -> Calls:
-        """How many calls match; times are unix seconds of the machine's clock."""
-        filters = {"page": page, "endpoint": endpoint, "token": token, "lead": lead, "since": since, "until": until}
-        return Calls(**self._ask("calls", **filters))
+        """How many calls match; times are unix seconds of the machine; `token` is a name as in `Calls.by_token`."""
+        return Calls(
+            **self._ask("calls", page=page, endpoint=endpoint, token=token, lead=lead, since=since, until=until)
+        )
+
+    def lead_calls(
+        self, *, page: str | None = None, since: float | None = None, until: float | None = None
+    ) -> dict[str, int]:
+        """How often each lead was asked for by its id, alone or in a batch."""
+        return dict(self._ask("lead_calls", page=page, since=since, until=until))
+
+    def forget_calls(self) -> None:
+        """Empty the log of calls."""
+        self._ask("forget_calls")
+
+    # ── trouble ──
+
+    def fault(self, kind: FaultKind, **fault: Any) -> int:
+        """Put a fault in force; its number. See shapes.Fault: filters, `calls`, `share`, `code`, `subcode`, ..."""
+        return int(self._ask("set_fault", **asdict(Fault(kind=kind, **fault))))
+
+    def lift(self, fault: int | None = None) -> int:
+        """Lift one fault, or all; how many calls they met."""
+        return int(self._ask("lift", fault=fault))
+
+    def met(self, fault: int) -> int:
+        """How many calls a fault in force has met so far."""
+        return int(self._ask("met", fault=fault))
+
+    def set_latency(self, seconds: float, *, jitter: float = 0.0, endpoint: str | None = None) -> None:
+        """An endpoint (None: all that have no latency of their own) takes `seconds` and up to `jitter` more."""
+        self._ask("set_latency", **asdict(Latency(seconds=seconds, jitter=jitter, endpoint=endpoint)))
+
+    def kill_token(self, page: str, *, subcode: int = 460) -> None:
+        """The page's token meets 190 with this subcode."""
+        self._ask("kill_token", page=page, subcode=subcode)
+
+    def repair_token(self, page: str) -> None:
+        """The same token lives again."""
+        self._ask("repair_token", page=page)
+
+    def replace_token(self, page: str) -> str:
+        """The page's new token; the one before is dead (190/460)."""
+        return str(self._ask("replace_token", page=page))
+
+    def describe_token(
+        self, page: str, *, expires_at: int = 0, data_access_expires_at: int = 0, missing_scopes: Sequence[str] = ()
+    ) -> None:
+        """What debug_token says of the page's token, and what follows: unix seconds, 0 is never (or a far default)."""
+        self._ask(
+            "describe_token",
+            page=page,
+            expires_at=expires_at,
+            data_access_expires_at=data_access_expires_at,
+            missing_scopes=list(missing_scopes),
+        )
+
+    def revoke_access(self, page: str, *, how: Refused = "100/33") -> None:
+        """The page's leads and forms may not be read; `has_lead_access` says so too."""
+        self._ask("revoke_access", page=page, how=how)
+
+    def restore_access(self, page: str) -> None:
+        """They may be read again."""
+        self._ask("restore_access", page=page)
+
+    def hide_fields(self, page: str, fields: Sequence[str], *, omit: bool = False) -> None:
+        """Lead fields the page's token may not read: asking is #100, or with `omit` they are left out. [] shows all."""
+        self._ask("hide_fields", page=page, fields=list(fields), omit=omit)
+
+    def throttle(self, page: str, *, seconds: float) -> None:
+        """The page is over its budget for so long: 80005, and the header says how many minutes are left. 0 ends it."""
+        self._ask("throttle", page=page, seconds=seconds)
+
+    def set_budget(self, page: str, *, calls: int | None, window: float | None = None) -> None:
+        """So many calls in a rolling window of so many seconds (24 h); None is Meta's formula."""
+        self._ask("set_budget", page=page, calls=calls, window=window)
+
+    def set_app_budget(self, calls: int | None) -> None:
+        """So many calls an hour for the whole app, beyond it #4; None for no limit."""
+        self._ask("set_app_budget", calls=calls)
+
+    def set_limits(self, *, leads: int = 1000, page_usage: bool = False) -> None:
+        """A bulk read of more than `leads` at once is 1/99; `page_usage` sends X-Page-Usage as well."""
+        self._ask("set_limits", leads=leads, page_usage=page_usage)
+
+    def require_proof(self, required: bool = True) -> None:
+        """The app's "Require App Secret" switch: calls without appsecret_proof are refused."""
+        self._ask("require_proof", required=required)
+
+    def subscribe_app(
+        self, url: str | None, *, fields: Sequence[str] = ("leadgen",), include_values: bool = True
+    ) -> None:
+        """Set the app's callback without a handshake; None takes it away. Test leads of the API are announced there."""
+        self._ask("subscribe_app", url=url, fields=list(fields), include_values=include_values)
+
+    def subscribe_page(self, page: str, fields: Sequence[str] = ("leadgen",)) -> None:
+        """What the app listens to on a page; [] removes it there."""
+        self._ask("subscribe_page", page=page, fields=list(fields))
 
     # Any: JSON; every public method above gives its result a type.
     def _ask(self, verb: str, **arguments: object) -> Any:

@@ -29,7 +29,11 @@ def invent_answers(form: Form, chance: random.Random, *, lead_id: str) -> list[F
             continue
         name = question["key"]
         if question.get("_optional") and chance.random() < SLOPPY:
-            empty: tuple[FieldData, ...] = ({"name": name}, {"name": name, "values": []}, {"name": name, "values": [""]})
+            empty: tuple[FieldData, ...] = (
+                {"name": name},
+                {"name": name, "values": []},
+                {"name": name, "values": [""]},
+            )
             data.append(chance.choice(empty))
             continue
         data.append({"name": name, "values": _values(question, person, chance, lead_id)})

@@ -1,6 +1,7 @@
-"""The double on a socket: HTTP in, calls out, answers back."""
+"""The double on a socket: HTTP in, calls out, answers back, however an answer has to break."""
 
 import asyncio
+import secrets
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,15 +12,17 @@ import orjson
 from aiohttp import web
 from multidict import CIMultiDict
 
+from deploy.sandbox.graph.batch import answer_batch
 from deploy.sandbox.graph.call import Answer, Call
 from deploy.sandbox.graph.control import Control
+from deploy.sandbox.graph.errors import RefusedError, bad_parameter
 from deploy.sandbox.graph.graph import Graph
 from deploy.sandbox.graph.state import State
-from deploy.sandbox.graph.versions import served_version
+from deploy.sandbox.graph.versions import is_version, served_version
 from deploy.sandbox.graph.world import DEFAULT_PAGES, DEFAULT_SEED
 
 DEFAULT_HISTORY = 12
-MAX_BODY = 32 * 2**20
+FOREVER = 10**6
 
 
 class Service:
@@ -34,37 +37,55 @@ class Service:
         path = request.path
         if path.startswith("/_admin/"):
             return await self._control.handle(request)
-        return await self._call(request, path)
-
-    async def _call(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         segments = [segment for segment in path.split("/") if segment]
-        requested = segments.pop(0) if segments and _is_version(segments[0]) else None
+        requested = segments.pop(0) if segments and is_version(segments[0]) else None
         version = served_version(requested, self._graph.state.now())
-        params = dict(parse_qsl(request.rel_url.raw_query_string, keep_blank_values=True))
-        if request.can_read_body:
-            params |= await _body_params(request)
-        token = params.pop("access_token", None) or _bearer(request)
-        call = Call(
-            method=params.pop("method", request.method).upper(),
-            path=tuple(segments),
-            params=params,
-            token=token,
-            version=version,
-            base=f"{request.scheme}://{request.host}/{version}",
-        )
-        answer = await self._graph.answer(call)
-        return _response(answer, version)
+        try:
+            call = await _read_call(request, tuple(segments), version)
+        except RefusedError as error:
+            answer = Answer(status=error.refusal.status, body=error.refusal.body(), code=error.refusal.code)
+        else:
+            answer = await self._answer(call)
+        if answer.delay:
+            await asyncio.sleep(answer.delay)
+        return await _respond(request, answer, version)
+
+    async def _answer(self, call: Call) -> Answer:
+        if call.path or "batch" not in call.params:
+            return await self._graph.answer(call)
+        return await answer_batch(self._graph, call)
 
 
-def _response(answer: Answer, version: str) -> web.Response:
-    headers = CIMultiDict(answer.headers)
-    headers["facebook-api-version"] = version
-    headers["Content-Type"] = f"{answer.content_type}; charset=UTF-8"
-    return web.Response(status=answer.status, body=answer.body.encode(), headers=headers)
+async def _read_call(request: web.BaseRequest, path: tuple[str, ...], version: str) -> Call:
+    """The token may stand in query, body or Authorization header; a parameter `method` overrides the verb."""
+    query = request.rel_url.raw_query_string
+    params = dict(parse_qsl(query, keep_blank_values=True)) if query else {}
+    if request.can_read_body:
+        params |= await _body_params(request)
+    token = params.pop("access_token", None) or _bearer(request)
+    return Call(
+        method=params.pop("method", request.method).upper(),
+        path=path,
+        params=params,
+        token=token,
+        version=version,
+        base=f"{request.scheme}://{request.host}/{version}",
+    )
 
 
-def _is_version(segment: str) -> bool:
-    return segment[0] == "v" and segment[1:2].isdigit()
+async def _body_params(request: web.BaseRequest) -> dict[str, str]:
+    if request.content_type == "multipart/form-data":
+        return {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+    body = await request.read()
+    if request.content_type != "application/json":
+        return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+    try:
+        posted = orjson.loads(body or b"{}")
+    except orjson.JSONDecodeError:
+        posted = None
+    if not isinstance(posted, dict):
+        raise bad_parameter("The body is not a JSON object")
+    return {name: value if isinstance(value, str) else orjson.dumps(value).decode() for name, value in posted.items()}
 
 
 def _bearer(request: web.BaseRequest) -> str | None:
@@ -72,13 +93,30 @@ def _bearer(request: web.BaseRequest) -> str | None:
     return token if kind in ("Bearer", "OAuth") else None
 
 
-async def _body_params(request: web.BaseRequest) -> dict[str, str]:
-    if request.content_type == "application/json":
-        fields = orjson.loads(await request.read() or b"{}")
-        return {name: value if isinstance(value, str) else orjson.dumps(value).decode() for name, value in fields.items()}
-    if request.content_type == "multipart/form-data":
-        return {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
-    return dict(parse_qsl((await request.read()).decode(), keep_blank_values=True))
+async def _respond(request: web.BaseRequest, answer: Answer, version: str) -> web.StreamResponse:
+    headers = CIMultiDict(answer.headers)
+    headers.setdefault("facebook-api-version", version)
+    headers["Content-Type"] = f"{answer.content_type}; charset=UTF-8"
+    headers["x-fb-trace-id"] = secrets.token_urlsafe(8)
+    headers["Cache-Control"] = "private, no-cache, no-store, must-revalidate"
+    body = answer.body.encode()
+    match answer.breaks:
+        case "hang" | "null":
+            await asyncio.sleep(FOREVER)
+        case "reset":
+            if request.transport is not None:
+                request.transport.abort()
+        case "short":
+            response = web.StreamResponse(status=answer.status, headers=headers)
+            response.content_length = len(body)
+            await response.prepare(request)
+            await response.write(body[: len(body) // 2])
+            if request.transport is not None:
+                request.transport.close()
+            return response
+        case None:
+            pass
+    return web.Response(status=answer.status or 500, body=body, headers=headers)
 
 
 @asynccontextmanager
@@ -100,7 +138,7 @@ async def running(
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port, backlog=1024).start()
-        _, bound = runner.addresses[0][:2]
+        bound = runner.addresses[0][1]
         yield f"http://{host}:{bound}"
     finally:
         await control.close()

@@ -54,7 +54,11 @@ class Tokens:
     def dead_subcode(self, page: int, generation: int) -> int | None:
         """The subcode of 190 that a page's token meets, None while it lives."""
         access = self._state.access(page)
-        return 460 if generation < access.token_generation else access.token_subcode
+        if generation < access.token_generation:
+            return 460
+        if access.token_subcode is None and 0 < access.expires_at <= self._state.now():
+            return 463
+        return access.token_subcode
 
     def page_of(self, token: str) -> tuple[int, int] | None:
         """`(page, generation)` of a page's token, dead or alive."""
@@ -71,9 +75,17 @@ class Tokens:
         found = self._pages.get(token)
         if found is not None:
             return f"page:{self._state.world.page(found[0]).page_id}#{found[1]}"
-        if token == self._state.world.user_token():
+        world = self._state.world
+        if token in (world.user_token(), world.user_token(1)):
             return "user"
-        return "app" if "|" in token else "unknown"
+        return "app" if token in (world.app.token, world.foreign_app.token) else "unknown"
+
+    def app_of(self, token: str | None) -> str:
+        """The id of the app a token was issued to; empty for no token of ours."""
+        name, world = self.name_of(token), self._state.world
+        if name in ("none", "unknown"):
+            return ""
+        return world.foreign_app.app_id if token == world.foreign_app.token else world.app.app_id
 
     def _holder(self, token: str) -> Caller:
         world = self._state.world
@@ -84,7 +96,7 @@ class Tokens:
             if subcode is not None:
                 raise RefusedError(refusal(190, subcode))
             return Caller(kind="page", app_id=world.app.app_id, page=page)
-        if token == world.user_token():
+        if token in (world.user_token(), world.user_token(1)):
             return Caller(kind="user", app_id=world.app.app_id)
         for app in (world.app, world.foreign_app):
             if token == app.token:
@@ -105,7 +117,10 @@ def check_page_access(state: State, caller: Caller, page: int, object_id: str) -
     """Raise what Graph answers when this caller may not read leads and forms of the page."""
     if caller.kind == "app" or (caller.kind == "page" and caller.page != page):
         raise missing(object_id)
-    refused_as = state.access(page).refused_as
+    access = state.access(page)
+    if "leads_retrieval" in access.missing_scopes:
+        raise RefusedError(refusal(200))
+    refused_as = access.refused_as
     if refused_as == "100/33":
         raise missing(object_id)
     if refused_as is not None:

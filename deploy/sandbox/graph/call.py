@@ -24,13 +24,19 @@ class Call:
 
 @dataclass(slots=True, kw_only=True)
 class Answer:
-    """What is sent back. `headers` are those of this call only; `content_type` is JSON unless it says otherwise."""
+    """What is sent back, `delay` seconds later.
+
+    `headers` are those of this call only, with lower-case names. `code` is for the call log: Graph's error code, 0
+    without one, -1 for what is broken. `breaks` says how the connection breaks instead of the body, or within it.
+    """
 
     status: int
     body: str
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
     code: int = 0
+    delay: float = 0.0
+    breaks: Literal["hang", "reset", "null", "short"] | None = None
 
 
 TargetKind = Literal["lead", "form", "ad", "page", "app", "none"]

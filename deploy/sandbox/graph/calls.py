@@ -5,6 +5,8 @@ from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 
+from deploy.sandbox.graph.shapes import Calls
+
 KEPT = 2_000_000
 """Calls remembered; the oldest half is forgotten beyond it."""
 
@@ -64,8 +66,8 @@ class CallLog:
             for column in self._rows:
                 del column[: KEPT // 2]
 
-    def count(self, chosen: CallFilter) -> dict[str, object]:
-        """How many calls match, by endpoint, page, token and code, how many in batches, and when the first and last came."""
+    def count(self, chosen: CallFilter) -> Calls:
+        """How many calls match."""
         by: dict[str, Counter[str]] = {name: Counter() for name in ("endpoint", "page", "token", "code")}
         names, total, batched = self._names.names, 0, 0
         first = last = None
@@ -79,9 +81,16 @@ class CallLog:
             batched += in_batch
             last = self._times[place]
             first = last if first is None else first
-        return {"total": total, "in_batches": batched, "first": first, "last": last} | {
-            f"by_{name}": dict(counter) for name, counter in by.items()
-        }
+        return Calls(
+            total=total,
+            in_batches=batched,
+            first=first,
+            last=last,
+            by_endpoint=by["endpoint"],
+            by_page=by["page"],
+            by_token=by["token"],
+            by_code=by["code"],
+        )
 
     def leads(self, chosen: CallFilter) -> dict[str, int]:
         """How often each lead was asked for."""

@@ -1,4 +1,4 @@
-"""Deliveries in the background: leads are made, announced in signed POSTs, and every POST is repeated until it is answered 200.
+"""Deliveries in the background: leads are made and announced in signed POSTs, each repeated until it is answered 200.
 
 Meta repeats at once and then ever more rarely for 36 hours (WHGS); here all of that runs at `time_scale`.
 """
@@ -7,18 +7,17 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
-from pathlib import Path
 
 import aiohttp
 
-from deploy.sandbox.graph.facts import Journal
 from deploy.sandbox.graph.ids import LEADS_PER_FORM, lead_id
+from deploy.sandbox.graph.posting import Acknowledged, send_post
+from deploy.sandbox.graph.shapes import AdStyle, Delivery, IdStyle, PostInfo
 from deploy.sandbox.graph.state import State
-from deploy.sandbox.graph.webhooks import AdStyle, IdStyle, body_of, change, entry, leadgen_value, signed_headers
+from deploy.sandbox.graph.webhooks import body_of, change, entry, leadgen_value, names_only, signed_headers
 from deploy.sandbox.graph.world import GRAPH_VERSION
 
 RETRY_DELAYS = (0.0, 10.0, 60.0, 300.0, 900.0, 3600.0)
@@ -33,7 +32,7 @@ class Order:
 
     url: str
     leads: int
-    forms: list[int]
+    forms: Sequence[int]
     changes_per_post: int = 1
     pages_per_post: int = 1
     ids: IdStyle = "mixed"
@@ -54,38 +53,24 @@ class Order:
 class Post:
     """One POST: the leads it announces and what every attempt was answered (a status, `connection` or `timeout`)."""
 
-    number: int
     leads: list[int]
     statuses: list[str] = field(default_factory=list)
     acknowledged: bool = False
 
 
-class Acknowledged:
-    """The leads whose announcement was answered 200, on disk before anyone is told."""
-
-    def __init__(self, directory: Path) -> None:
-        self._journal = Journal(directory / "acknowledged.txt")
-        self.leads = {int(lead) for line in self._journal.lines() for lead in line.split()}
-
-    def add(self, leads: list[str]) -> None:
-        """Note the leads of one POST."""
-        self._journal.append(" ".join(leads))
-        self.leads.update(map(int, leads))
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._journal.empty()
-        self.leads.clear()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._journal.close()
-
-
 class Job:
     """One order being carried out."""
 
-    def __init__(self, number: int, order: Order, state: State, acknowledged: Acknowledged) -> None:
+    def __init__(
+        self,
+        number: int,
+        order: Order,
+        state: State,
+        acknowledged: Acknowledged,
+        *,
+        leads: list[int] | None = None,
+        include_values: bool = True,
+    ) -> None:
         self.number = number
         self.order = order
         self.posts: list[Post] = []
@@ -93,7 +78,8 @@ class Job:
         self.made = self.announced = self.given_up = self.acknowledged = 0
         self.finished = False
         self.failure: str | None = None
-        self.hidden_until: dict[int, float] = {}
+        self._leads = leads
+        self._include_values = include_values
         self._state = state
         self._acknowledged = acknowledged
         self._chance = random.Random(f"{state.world.seed} job {number}")  # noqa: S311 - a repeatable shuffle
@@ -102,7 +88,7 @@ class Job:
     async def run(self) -> None:
         """Make the leads, send every POST, and return when each is acknowledged or given up."""
         try:
-            leads = self._make_leads()
+            leads = self._leads if self._leads is not None else self._make_leads()
             connector = aiohttp.TCPConnector(limit=self.order.concurrency)
             timeout = aiohttp.ClientTimeout(total=self.order.timeout)
             async with (
@@ -121,20 +107,32 @@ class Job:
         finally:
             self.finished = True
 
-    def progress(self) -> dict[str, object]:
+    def progress(self) -> Delivery:
         """Where the job stands."""
-        return {
-            "job": self.number,
-            "finished": self.finished,
-            "failure": self.failure,
-            "made": self.made,
-            "announced": self.announced,
-            "acknowledged": self.acknowledged,
-            "posts": len(self.posts),
-            "posts_open": sum(not post.acknowledged for post in self.posts) - self.given_up,
-            "posts_given_up": self.given_up,
-            "answers": dict(self.answers),
-        }
+        return Delivery(
+            job=self.number,
+            finished=self.finished,
+            failure=self.failure,
+            made=self.made,
+            announced=self.announced,
+            acknowledged=self.acknowledged,
+            posts=len(self.posts),
+            posts_open=sum(not post.acknowledged for post in self.posts) - self.given_up,
+            posts_given_up=self.given_up,
+            answers=dict(self.answers),
+        )
+
+    def report(self) -> list[PostInfo]:
+        """Every POST so far."""
+        return [
+            PostInfo(
+                number=number,
+                leads=[lead_id(*divmod(lead, LEADS_PER_FORM)) for lead in post.leads],
+                statuses=post.statuses,
+                acknowledged=post.acknowledged,
+            )
+            for number, post in enumerate(self.posts)
+        ]
 
     def _make_leads(self) -> list[int]:
         """Make them, drop some, repeat some; the order in which they are announced."""
@@ -172,18 +170,21 @@ class Job:
             yield self._post(rest)
 
     def _post(self, leads: list[int]) -> Post:
-        post = Post(number=len(self.posts), leads=leads)
+        post = Post(leads=leads)
         self.posts.append(post)
         return post
 
     def _body(self, post: Post) -> bytes:
         changes: dict[str, list[dict[str, object]]] = {}
+        now = self._state.now()
         for number in post.leads:
             lead = self._state.lead(*divmod(number, LEADS_PER_FORM))
             page_id = self._state.world.page(lead.form.page).page_id
             value = leadgen_value(lead, page_id, ids=self.order.ids, ads=self.order.ads, chance=self._chance)
             changes.setdefault(page_id, []).append(change(value))
-        return body_of([entry(page_id, group, sent_at=self._state.now()) for page_id, group in changes.items()])
+        if not self._include_values:
+            return body_of([names_only(page_id, sent_at=now) for page_id in changes])
+        return body_of([entry(page_id, group, sent_at=now) for page_id, group in changes.items()])
 
     async def _deliver(self, session: aiohttp.ClientSession, post: Post) -> None:
         """Called with a place taken; gives it back after every attempt."""
@@ -191,14 +192,14 @@ class Job:
         body = self._body(post)
         headers = signed_headers(body, order.secret or self._state.world.app.secret, version=GRAPH_VERSION)
         if order.race:
-            visible_at = time.time() + order.race
-            self.hidden_until.update(dict.fromkeys(post.leads, visible_at))
+            ids = (int(lead_id(*divmod(number, LEADS_PER_FORM))) for number in post.leads)
+            self._state.hide(ids, time.time() + order.race)
         horizon = order.give_up if order.give_up is not None else HORIZON * order.time_scale
         end = time.monotonic() + horizon
         delays = chain(RETRY_DELAYS, repeat(RETRY_DELAYS[-1]))
         while True:
             try:
-                status = await send_post(session, order.url, body, headers)
+                status, _ = await send_post(session, order.url, body, headers)
             finally:
                 self._places.release()
             post.statuses.append(status)
@@ -220,54 +221,3 @@ class Job:
             self._acknowledged.add(new)
         self.acknowledged += len(new)
         post.acknowledged = True
-
-
-async def send_post(session: aiohttp.ClientSession, url: str, body: bytes, headers: dict[str, str]) -> str:
-    """Send one POST: the status as text, or `timeout` or `connection`."""
-    try:
-        async with session.post(url, data=body, headers=headers) as response:
-            await response.read()
-            return str(response.status)
-    except TimeoutError:
-        return "timeout"
-    except (aiohttp.ClientError, OSError):
-        return "connection"
-
-
-class Courier:
-    """Carries out orders, any number at once."""
-
-    def __init__(self, state: State, directory: Path) -> None:
-        self.acknowledged = Acknowledged(directory)
-        self.jobs: list[Job] = []
-        self._state = state
-        self._tasks: list[asyncio.Task[None]] = []
-
-    def start(self, order: Order) -> Job:
-        """Begin an order."""
-        job = Job(len(self.jobs), order, self._state, self.acknowledged)
-        self.jobs.append(job)
-        self._tasks.append(asyncio.create_task(job.run()))
-        return job
-
-    async def stop(self, number: int) -> None:
-        """End a job; what was not sent is not sent."""
-        task = self._tasks[number]
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-        self.jobs[number].finished = True
-
-    async def forget(self) -> None:
-        """End every job and forget all of them and what was acknowledged."""
-        for number in range(len(self.jobs)):
-            await self.stop(number)
-        self.jobs.clear()
-        self._tasks.clear()
-        self.acknowledged.clear()
-
-    async def close(self) -> None:
-        """End every job."""
-        for number in range(len(self.jobs)):
-            await self.stop(number)
-        self.acknowledged.close()

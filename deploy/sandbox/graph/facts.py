@@ -4,10 +4,8 @@ Leads are made in runs, one fact for any number of them, so the journal stays sm
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from io import FileIO
-from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +37,7 @@ class FormAdded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormChanged:
-    """Somebody edited a form: fields of its node from now on; leads made before keep the answers they have."""
+    """Somebody edited a form: fields of its node from now on; earlier leads keep the answers they have."""
 
     form: int
     changes: Mapping[str, object]
@@ -57,7 +55,7 @@ class LeadsMade:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeadCrafted:
-    """Lead `n` of a form (made by a LeadsMade before) has these fields instead of invented ones; null removes a field."""
+    """Lead `n` of a form (made by LeadsMade before) has these fields instead of invented ones; null removes one."""
 
     form: int
     n: int
@@ -89,6 +87,16 @@ class TokenMarked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenDescribed:
+    """What debug_token says of the page's token: times in unix seconds (0: never, or the default), scopes it lacks."""
+
+    page: int
+    expires_at: int
+    data_access_expires_at: int
+    missing_scopes: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccessChanged:
     """The page's leads may not be read (`how` is the error shown, "100/33", "10" or "200") or may again (None)."""
 
@@ -98,7 +106,7 @@ class AccessChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldsRestricted:
-    """The page's token may not read these lead fields: the request fails with #100, or with `omit` they are left out."""
+    """The page's token may not read these lead fields: asking is #100, or with `omit` they are left out."""
 
     page: int
     fields: Sequence[str]
@@ -139,6 +147,7 @@ Fact = (
     | LeadDeleted
     | TokenReplaced
     | TokenMarked
+    | TokenDescribed
     | AccessChanged
     | FieldsRestricted
     | PageSubscribed
@@ -146,34 +155,6 @@ Fact = (
     | ClockSet
 )
 KINDS: dict[str, type[Fact]] = {kind.__name__: kind for kind in Fact.__args__}
-
-
-class Journal:
-    """An append-only file of lines. A line is with the operating system before `append` returns, so SIGKILL loses none."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _cut_torn_line(path)
-        self._file = FileIO(path, "a")
-
-    def append(self, line: str) -> None:
-        """Write one line; it must hold no newline."""
-        self._file.write(line.encode() + b"\n")
-
-    def lines(self) -> Iterator[str]:
-        """Every line so far."""
-        with self.path.open(encoding="utf-8") as file:
-            for line in file:
-                yield line.rstrip("\n")
-
-    def empty(self) -> None:
-        """Forget everything."""
-        self._file.truncate(0)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 def encode(fact: Fact) -> str:
@@ -185,14 +166,3 @@ def decode(line: str) -> Fact:
     """The fact of a line."""
     fields = json.loads(line)
     return KINDS[fields.pop("fact")](**fields)
-
-
-def _cut_torn_line(path: Path) -> None:
-    """A crash of the machine can leave half a line at the end; it was never announced, so it is cut off."""
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole != len(content):
-        with path.open("r+b") as file:
-            file.truncate(whole)

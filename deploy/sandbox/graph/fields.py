@@ -64,7 +64,7 @@ def select(
 ) -> dict[str, object]:
     """The asked fields of `node`, in the order asked, and always its id.
 
-    A field that is not among `allowed` fails the whole request with #100, and so does a `hidden` one unless `omit_hidden`.
+    A field that is not `allowed` fails the whole request with #100, and so does a `hidden` one unless `omit_hidden`.
     A field without a value is left out, as at Meta.
     """
     fields = parse_fields(asked) if asked else tuple(Field(name=name) for name in defaults if name not in hidden)

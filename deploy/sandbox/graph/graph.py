@@ -1,53 +1,190 @@
-"""Graph answers one call: who asks, is the budget left, what is asked, and the answer with its headers."""
+"""Graph answers one call: what goes wrong, who asks, what is left of the budget, what is asked; and its headers."""
 
+import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from deploy.sandbox.graph import edges, subscriptions, tokens
 from deploy.sandbox.graph.auth import Caller, Tokens
-from deploy.sandbox.graph.call import Answer, Call, Target, find_target, graph_json
+from deploy.sandbox.graph.call import NOTHING, Answer, Call, Target, find_target, graph_json
 from deploy.sandbox.graph.calls import CallLog
-from deploy.sandbox.graph.errors import RefusedError, missing
-from deploy.sandbox.graph.nodes import delete_lead, read_node
+from deploy.sandbox.graph.errors import RefusedError, missing, refusal
+from deploy.sandbox.graph.export import export_leads
+from deploy.sandbox.graph.faults import Circumstances, Faults, replaced_answer, spoil
+from deploy.sandbox.graph.ids import FORM_IDS
+from deploy.sandbox.graph.leads import Lead
+from deploy.sandbox.graph.nodes import delete_lead, page_answer, read_node
+from deploy.sandbox.graph.shapes import Fault
 from deploy.sandbox.graph.state import State
 from deploy.sandbox.graph.usage import Usage
 
+EXPORT = ("ads", "lead_gen", "export_csv")
+NAMED = {
+    ("debug_token",): "debug_token",
+    ("oauth", "access_token"): "oauth",
+    ("me",): "me",
+    ("me", "accounts"): "accounts",
+}
+
 
 class Graph:
-    """The API itself, without a socket."""
+    """The API itself, without a socket. `announce` tells the subscribed callback of a test lead."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, *, announce: Callable[[Lead], None] = lambda _: None) -> None:
         self.state = state
         self.tokens = Tokens(state)
         self.usage = Usage(recent_leads=state.recent_leads, now=state.now)
         self.calls = CallLog()
+        self.faults = Faults(random.Random(state.world.seed))  # noqa: S311 - repeatable troubles
+        self.limits = edges.Limits()
+        self.announce = announce
 
-    async def answer(self, call: Call) -> Answer:
-        """The answer to one call, alone or from a batch."""
+    async def answer(self, call: Call, *, in_batch: bool = False) -> Answer:
+        """The answer to one call, alone or from a batch. It counts in the page's budget, whatever comes of it."""
         at = time.time()
-        target = find_target(self.state, call.path[0]) if call.path else Target(kind="none")
-        try:
-            caller = self.tokens.caller(call.token, call.params)
-            self.usage.spend(target.page)
-            answer = Answer(status=200, body=graph_json(await self._dispatch(call, caller, target)))
-        except RefusedError as error:
-            answer = Answer(status=error.refusal.status, body=error.refusal.body(), code=error.refusal.code)
+        endpoint, target = self._endpoint(call)
         page_id = self.state.world.page(target.page).page_id if target.page is not None else ""
+        self.usage.count(target.page)
+        fault = self._fault(call, endpoint, target, page_id, in_batch=in_batch)
+        answer = replaced_answer(fault, target.object_id) if fault is not None else None
+        if answer is None:
+            answer = await self._answered(call, endpoint, target)
         answer.headers |= self.usage.headers(target.page, page_id)
+        if fault is not None:
+            spoil(fault, answer)
+        answer.delay += self.faults.latency(endpoint)
         self.calls.add(
             at=at,
-            endpoint=target.kind if len(call.path) < 2 else call.path[1],  # noqa: PLR2004 - an id and an edge
+            endpoint=endpoint,
             page=page_id,
             lead=target.object_id if target.kind == "lead" else "",
             token=self.tokens.name_of(call.token),
             code=answer.code,
-            in_batch=False,
+            in_batch=in_batch,
         )
         return answer
 
-    async def _dispatch(self, call: Call, caller: Caller, target: Target) -> Mapping[str, object]:
-        if len(call.path) == 1:
-            if call.method == "GET":
-                return read_node(self.state, caller, target, call.params)
-            if call.method == "DELETE" and target.kind == "lead":
-                return delete_lead(self.state, caller, target)
-        raise missing(target.object_id, call.method.lower())
+    def note_batch(self, call: Call, answer: Answer) -> None:
+        """The batch itself in the call log, with the latency of endpoint `batch`."""
+        answer.delay += self.faults.latency("batch") if not answer.delay else 0.0
+        self.calls.add(
+            at=time.time(),
+            endpoint="batch",
+            page="",
+            lead="",
+            token=self.tokens.name_of(call.token),
+            code=answer.code,
+            in_batch=False,
+        )
+
+    def forget(self) -> None:
+        """No calls, no faults, no changed limits: what is not in the state starts again."""
+        self.calls.clear()
+        self.usage.clear()
+        self.faults.clear()
+        self.limits = edges.Limits()
+        self.tokens.requires_proof = False
+
+    def refuse_batch(self, call: Call) -> Answer | None:
+        """What refuses a whole batch: a fault of endpoint `batch`, or the batch's own token."""
+        fault = self._fault(call, "batch", NOTHING, "", in_batch=False)
+        answer = replaced_answer(fault, "") if fault is not None else None
+        if answer is None:
+            try:
+                self.tokens.caller(call.token, call.params)
+            except RefusedError as error:
+                answer = Answer(status=error.refusal.status, body=error.refusal.body(), code=error.refusal.code)
+        if answer is not None and fault is not None:
+            spoil(fault, answer)
+        return answer
+
+    def _endpoint(self, call: Call) -> tuple[str, Target]:
+        """What the call log and faults call this endpoint, and what its id stands for."""
+        path = call.path
+        if path == EXPORT:
+            return "export_csv", find_target(self.state, call.params.get("id", ""))
+        if path in NAMED:
+            return NAMED[path], NOTHING
+        if not path:
+            return "none", NOTHING
+        target = find_target(self.state, path[0])
+        return (path[1] if len(path) > 1 else target.kind), target
+
+    def _fault(self, call: Call, endpoint: str, target: Target, page_id: str, *, in_batch: bool) -> Fault | None:
+        if not self.faults.any:
+            return None
+        return self.faults.find(
+            Circumstances(
+                endpoint=endpoint,
+                app=self.tokens.app_of(call.token),
+                page=page_id,
+                form=FORM_IDS.id_of(target.form) if target.form is not None else "",
+                lead=target.object_id if target.kind == "lead" else "",
+                token=call.token or "",
+                in_batch=in_batch,
+            )
+        )
+
+    async def _answered(self, call: Call, endpoint: str, target: Target) -> Answer:
+        try:
+            if endpoint == "oauth":
+                return Answer(status=200, body=graph_json(tokens.exchange_token(self.state, call.params)))
+            caller = self.tokens.caller(call.token, call.params)
+            self.usage.check(target.page)
+            if endpoint == "export_csv":
+                text = export_leads(self.state, caller, call.params)
+                return Answer(status=200, body=text, content_type="text/tab-separated-values")
+            return Answer(status=200, body=graph_json(await self._dispatch(call, caller, endpoint, target)))
+        except RefusedError as error:
+            refused = error.refusal
+            headers = {}
+            if refused.code == 190:  # noqa: PLR2004 - the token's own code
+                headers["www-authenticate"] = f'OAuth "Facebook Platform" "invalid_token" "{refused.message}"'
+            return Answer(status=refused.status, body=refused.body(), code=refused.code, headers=headers)
+
+    async def _dispatch(  # noqa: PLR0911, PLR0912 - one line for each endpoint, and no other place for them
+        self, call: Call, caller: Caller, endpoint: str, target: Target
+    ) -> Mapping[str, object]:
+        """What answers this method on this endpoint; 100/33 when nothing does."""
+        state, params = self.state, call.params
+        match call.method, endpoint:
+            case "GET", "leads" if target.kind in ("form", "ad"):
+                return edges.read_leads(state, caller, target, call, self.limits)
+            case "GET", "leadgen_forms" if target.kind == "page":
+                return edges.read_forms(state, caller, target, call)
+            case "GET", "test_leads":
+                return edges.read_test_leads(state, caller, target, call)
+            case "POST", "test_leads":
+                lead = state.lead(target.form or 0, edges.create_test_lead(state, caller, target, params))
+                self.announce(lead)
+                return {"id": lead.lead_id}
+            case "GET", "subscribed_apps":
+                return subscriptions.read_subscribed_apps(state, caller, target)
+            case "POST" | "DELETE", "subscribed_apps":
+                install = call.method == "POST"
+                return subscriptions.change_subscribed_apps(state, caller, target, params, install=install)
+            case "GET", "subscriptions":
+                return subscriptions.read_subscriptions(state, caller, target)
+            case "POST", "subscriptions":
+                return await subscriptions.subscribe(state, caller, target, params)
+            case "DELETE", "subscriptions":
+                return subscriptions.unsubscribe(state, caller, target)
+            case "GET", "accounts":
+                return edges.read_accounts(state, caller, call)
+            case "GET", "debug_token":
+                return tokens.debug_token(state, self.tokens, caller, params)
+            case "GET", "me":
+                return self._me(caller, params)
+            case "DELETE", "lead":
+                return delete_lead(state, caller, target)
+            case "GET", ("lead" | "form" | "page" | "ad" | "app") if len(call.path) == 1:
+                return read_node(state, caller, target, params)
+            case _:
+                raise missing(target.object_id or "/".join(call.path), call.method.lower())
+
+    def _me(self, caller: Caller, params: Mapping[str, str]) -> Mapping[str, object]:
+        if caller.page is not None:
+            return page_answer(self.state, caller, caller.page, params.get("fields"))
+        if caller.kind == "app":
+            raise RefusedError(refusal(2500))
+        return {"id": self.state.world.user_id, "name": "Sandbox System User"}

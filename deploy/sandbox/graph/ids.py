@@ -1,7 +1,7 @@
 """Every id of the double says what it belongs to, so nothing needs to be remembered to know an object again.
 
-An id is a fixed prefix and a number that is shuffled reversibly: it looks as unordered as Meta's, has 15 to 17 digits as Meta's
-have (some above 2^53, which a float would damage), and can be turned back into its number.
+An id is a fixed prefix and a number that is shuffled reversibly: it looks as unordered as Meta's, has 15 to 17 digits
+as Meta's have (some above 2^53, which a float would damage), and can be turned back into its number.
 """
 
 from dataclasses import dataclass
@@ -35,8 +35,9 @@ class Numbering:
         if not (object_id.isascii() and object_id.isdigit()):
             return None
         space = 10**self.digits
-        inverse: int = pow(self.factor, -1, space)
-        return (int(object_id[len(self.prefix) :]) - self.offset) * inverse % space
+        shuffled = int(object_id[len(self.prefix) :])
+        number: int = (shuffled - self.offset) * pow(self.factor, -1, space) % space
+        return number
 
 
 PAGES = Numbering(prefix="1048", digits=11)

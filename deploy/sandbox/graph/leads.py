@@ -1,6 +1,7 @@
 """The leads of one form: how many, when, which are gone; and what Meta would answer about one of them.
 
-Leads are numbered in the order they were made and come in runs, so a million of them cost a few bytes until somebody lists them.
+Leads are numbered in the order they were made and come in runs, so a million of them cost a few bytes until somebody
+lists them.
 """
 
 import random
@@ -20,7 +21,7 @@ RETENTION = 90 * 24 * 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lead:
-    """One lead: the n-th of `form`, submitted at `created` (unix seconds). `form` is the version it was filled in on."""
+    """One lead: the n-th of `form` (the version it was filled in on), submitted at `created` (unix seconds)."""
 
     form: Form
     n: int
@@ -32,6 +33,11 @@ class Lead:
     def is_test(self) -> bool:
         """Made by the testing tool or the test_leads edge."""
         return self.crafted is not None and self.crafted.is_test
+
+    @property
+    def ad_slot(self) -> int | None:
+        """Which of the form's ads it came through; None for an organic lead, as every test lead is."""
+        return None if self.is_test else self.form.ad_slot(self.n)
 
 
 @dataclass(slots=True)
@@ -115,7 +121,7 @@ def graph_time(created: float) -> str:
 
 
 def full_answer(lead: Lead, *, seed: int) -> dict[str, object]:
-    """Every field Graph has about a lead, for a token that may read all of them. Fields without a value are absent, as at Meta."""
+    """Every field Graph has about a lead, for a token that may read all; one without a value is absent, as at Meta."""
     form, n = lead.form, lead.n
     chance = random.Random(int(lead.lead_id) * 31 + seed)  # noqa: S311 - the same lead must get the same answers
     node: dict[str, object] = {"id": lead.lead_id, "created_time": graph_time(lead.created), "form_id": form.form_id}

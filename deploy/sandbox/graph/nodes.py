@@ -12,14 +12,60 @@ from deploy.sandbox.graph.leads import Lead, full_answer
 from deploy.sandbox.graph.state import State
 
 LEAD_FIELDS = frozenset(
-    ["ad_id", "ad_name", "adset_id", "adset_name", "campaign_id", "campaign_name", "created_time", "custom_disclaimer_responses", "field_data", "form_id", "home_listing", "id", "is_organic", "partner_name", "platform", "post", "post_submission_check_result", "retailer_item_id", "vehicle"]
+    [
+        "ad_id",
+        "ad_name",
+        "adset_id",
+        "adset_name",
+        "campaign_id",
+        "campaign_name",
+        "created_time",
+        "custom_disclaimer_responses",
+        "field_data",
+        "form_id",
+        "home_listing",
+        "id",
+        "is_organic",
+        "partner_name",
+        "platform",
+        "post",
+        "post_submission_check_result",
+        "retailer_item_id",
+        "vehicle",
+    ]
 )
 """SDK adobjects/lead.py, Lead.Field."""
 FORM_FIELDS = frozenset(
-    ["allow_organic_lead", "block_display_for_non_targeted_viewer", "context_card", "created_time", "creator", "expired_leads_count", "follow_up_action_text", "follow_up_action_url", "id", "is_optimized_for_quality", "leads_count", "legal_content", "locale", "name", "organic_leads_count", "page", "page_id", "privacy_policy_url", "question_page_custom_headline", "questions", "status", "thank_you_page", "tracking_parameters"]
+    [
+        "allow_organic_lead",
+        "block_display_for_non_targeted_viewer",
+        "context_card",
+        "created_time",
+        "creator",
+        "expired_leads_count",
+        "follow_up_action_text",
+        "follow_up_action_url",
+        "id",
+        "is_optimized_for_quality",
+        "leads_count",
+        "legal_content",
+        "locale",
+        "name",
+        "organic_leads_count",
+        "page",
+        "page_id",
+        "privacy_policy_url",
+        "question_page_custom_headline",
+        "questions",
+        "status",
+        "thank_you_page",
+        "tracking_parameters",
+    ]
 )
 """SDK adobjects/leadgenform.py, LeadgenForm.Field."""
-PAGE_FIELDS = frozenset(["id", "name", "category", "link", "access_token", "has_lead_access", "leadgen_tos_accepted", "tasks"])
+PAGE_FIELDS = frozenset(
+    ["id", "name", "category", "link", "access_token", "has_lead_access", "leadgen_tos_accepted", "tasks"]
+)
 LEAD_DEFAULTS = ("created_time", "id", "field_data")
 FORM_DEFAULTS = ("id", "locale", "name", "status")
 
@@ -44,7 +90,9 @@ def read_node(state: State, caller: Caller, target: Target, params: Mapping[str,
             return select(node, asked, allowed=frozenset(("id", "name")), node_type="Adgroup", defaults=("id",))
         case "app" if caller.kind == "app" and caller.app_id == target.object_id:
             node = {"id": target.object_id, "name": state.world.app.name}
-            return select(node, asked, allowed=frozenset(("id", "name")), node_type="Application", defaults=("id", "name"))
+            return select(
+                node, asked, allowed=frozenset(("id", "name")), node_type="Application", defaults=("id", "name")
+            )
         case _:
             raise missing(target.object_id)
 
@@ -90,7 +138,7 @@ def form_answer(state: State, form: Form, asked: str | None) -> dict[str, object
 
 
 def counters(state: State, form: Form) -> dict[str, object]:
-    """`leads_count` is all that were not deleted, readable or expired; `expired_leads_count` those past their 90 days."""
+    """`leads_count` is all but the deleted, also the expired; `expired_leads_count` those past their 90 days."""
     leads = state.leads_of(form.number)
     organic = form.organic_among(leads.count)
     tests = {n for n, crafted in leads.crafted.items() if crafted.is_test}
@@ -104,7 +152,7 @@ def counters(state: State, form: Form) -> dict[str, object]:
 
 
 def page_answer(state: State, caller: Caller, number: int, asked: str | None) -> dict[str, object]:
-    """The asked fields of a page; `has_lead_access` names what is wrong when leads may not be read (SDK hasleadaccess.py)."""
+    """The asked fields of a page; `has_lead_access` says why leads may not be read (SDK hasleadaccess.py)."""
     page, access = state.world.page(number), state.access(number)
     readable = access.refused_as is None
     lead_access: dict[str, object] = {

@@ -2,14 +2,15 @@
 
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.sandbox.graph import facts
-from deploy.sandbox.graph.facts import Fact, Journal
+from deploy.sandbox.graph.facts import Fact
 from deploy.sandbox.graph.forms import Form, build_form
 from deploy.sandbox.graph.ids import FORM_IDS, FORMS, LEADS_PER_FORM, PAGES, lead_id, lead_number
+from deploy.sandbox.graph.journal import Journal
 from deploy.sandbox.graph.leads import RETENTION, FormLeads, Lead, graph_time
 from deploy.sandbox.graph.world import Page, World
 
@@ -17,6 +18,8 @@ ADDED_FORMS = FORMS // 2
 """Forms added by hand are numbered from here, so that adding pages later does not renumber them."""
 HISTORY_DAYS = 110
 """How far back the leads of a new world reach; some are past Meta's 90 days."""
+
+MOST_HIDDEN = 100_000
 
 
 class OtherWorldError(Exception):
@@ -29,6 +32,9 @@ class Access:
 
     token_generation: int = 0
     token_subcode: int | None = None
+    expires_at: int = 0
+    data_access_expires_at: int = 0
+    missing_scopes: tuple[str, ...] = ()
     refused_as: str | None = None
     hidden_fields: frozenset[str] = frozenset()
     omits_hidden: bool = False
@@ -138,9 +144,7 @@ class State:
         """The n-th lead of a form, which must have been made."""
         versions, leads = self._versions(form), self.leads_of(form)
         version = versions.versions[bisect_right(versions.first, n) - 1]
-        return Lead(
-            form=version, n=n, lead_id=lead_id(form, n), created=leads.created(n), crafted=leads.crafted.get(n)
-        )
+        return Lead(form=version, n=n, lead_id=lead_id(form, n), created=leads.created(n), crafted=leads.crafted.get(n))
 
     def readable_lead(self, object_id: str) -> Lead | None:
         """The lead with this id, unless it never was, was deleted, or is past its 90 days."""
@@ -148,6 +152,8 @@ class State:
         if numbers is None or numbers[0] not in self._leads:
             return None
         form, n = numbers
+        if self._hidden_until and self._is_hidden(int(object_id)):
+            return None
         return self.lead(form, n) if self._leads[form].is_readable(n, self.now()) else None
 
     def make_leads(self, form: int, count: int, *, start: int, end: int) -> range:
@@ -166,6 +172,22 @@ class State:
             for form in self.form_numbers(page)
             if (leads := self._leads.get(form)) is not None
         )
+
+    def hide(self, leads: Iterable[int], until: float) -> None:
+        """These leads cannot be read until then (machine time): announced sooner than Graph shows them."""
+        if len(self._hidden_until) > MOST_HIDDEN:
+            for over in [lead for lead, end in self._hidden_until.items() if end <= self._clock()]:
+                del self._hidden_until[over]
+        self._hidden_until.update(dict.fromkeys(leads, until))
+
+    def _is_hidden(self, lead: int) -> bool:
+        until = self._hidden_until.get(lead)
+        if until is None:
+            return False
+        if until > self._clock():
+            return True
+        del self._hidden_until[lead]
+        return False
 
     def form_exists(self, number: int) -> bool:
         """True for every form of a page that exists."""
@@ -196,6 +218,7 @@ class State:
     def _forget(self) -> None:
         self.began_at = 0
         self.page_count = 0
+        self._hidden_until: dict[int, float] = {}
         self.clock_ahead = 0.0
         self.app_subscription = facts.AppSubscribed(callback_url=None)
         self._access: dict[int, Access] = {}
@@ -205,12 +228,12 @@ class State:
         self._added_pages: dict[int, int] = {}
         self._leads: dict[int, FormLeads] = {}
 
-    def _apply(self, fact: Fact) -> None:
+    def _apply(self, fact: Fact) -> None:  # noqa: PLR0912 - one case for each fact, and no other place for them
         match fact:
             case facts.Began():
                 if fact.seed != self.world.seed:
                     raise OtherWorldError(
-                        f"{self._journal.path} was written with --seed {fact.seed}: start with that seed, or with another --state"
+                        f"{self._journal.path} is of --seed {fact.seed}: start with that seed, or with another --state"
                     )
                 self.began_at, self.page_count = fact.at, fact.pages
             case facts.PagesAdded():
@@ -234,6 +257,10 @@ class State:
                 access.token_generation, access.token_subcode = access.token_generation + 1, None
             case facts.TokenMarked():
                 self.access(fact.page).token_subcode = fact.subcode
+            case facts.TokenDescribed():
+                access = self.access(fact.page)
+                access.expires_at, access.data_access_expires_at = fact.expires_at, fact.data_access_expires_at
+                access.missing_scopes = tuple(fact.missing_scopes)
             case facts.AccessChanged():
                 self.access(fact.page).refused_as = fact.how
             case facts.FieldsRestricted():

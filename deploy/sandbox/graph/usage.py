@@ -1,6 +1,7 @@
-"""How much of its budget a page, and the app, has used: the numbers in the usage headers, and when Graph says "too many calls".
+"""How much of its budget a page, and the app, has used: the usage headers, and when Graph says "too many calls".
 
-Leadgen calls of a page in a rolling 24 hours: 4800 for each lead of the last 90 days (RATE, RETR). Refused calls count too.
+Leadgen calls of a page in a rolling 24 hours: 4800 for each lead of the last 90 days (RATE, RETR). Refused calls count
+too.
 """
 
 import json
@@ -69,7 +70,7 @@ class Budget:
 
 
 class Usage:
-    """The budgets of all pages, and the app's. `recent_leads` gives a page's leads of 90 days; `now` is unix seconds."""
+    """Every budget. `recent_leads` gives how many leads a page got in 90 days; `now` gives unix seconds."""
 
     def __init__(self, *, recent_leads: Callable[[int], int], now: Callable[[], float]) -> None:
         self.sends_page_usage = False
@@ -93,17 +94,23 @@ class Usage:
         self._limits.clear()
         self._app = Rolling(window=3600.0)
         self.app_limit = None
+        self.sends_page_usage = False
 
-    def spend(self, page: int | None) -> None:
-        """Count a call; raises #4 or #80005 when it was one too many."""
+    def count(self, page: int | None) -> None:
+        """Count a call, whatever comes of it."""
         now = self._now()
         self._app.add(now)
+        if page is not None:
+            self.budget(page).rolling.add(now)
+
+    def check(self, page: int | None) -> None:
+        """Raise #4 or #80005 when the call just counted was one too many."""
+        now = self._now()
         if self.app_limit is not None and self._app.count(now) > self.app_limit:
             raise RefusedError(refusal(4))
         if page is None:
             return
         budget = self.budget(page)
-        budget.rolling.add(now)
         if now < budget.blocked_until or budget.rolling.count(now) > self._limit(page, budget, now):
             raise RefusedError(refusal(80005))
 
@@ -130,7 +137,9 @@ class Usage:
         }
         headers["x-business-use-case-usage"] = json.dumps({page_id: [entry]}, separators=(",", ":"))
         if self.sends_page_usage:
-            headers["x-page-usage"] = f'{{"call_count":{percent},"total_cputime":{percent // 3},"total_time":{percent // 3}}}'
+            headers["x-page-usage"] = (
+                f'{{"call_count":{percent},"total_cputime":{percent // 3},"total_time":{percent // 3}}}'
+            )
         return headers
 
     def _limit(self, page: int, budget: Budget, now: float) -> int:

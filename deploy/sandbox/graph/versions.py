@@ -1,4 +1,4 @@
-"""Which API version serves a call: a known one itself, an expired or unknown one is served by another, and a header tells."""
+"""Which API version serves a call: a living one itself, another for an expired or unknown one; a header tells."""
 
 from datetime import UTC, datetime
 
@@ -16,7 +16,12 @@ VERSIONS: dict[str, str | None] = {
 
 
 def served_version(requested: str | None, now: float) -> str:
-    """The version that answers: the requested one while it lives, else the oldest that lives (seen live, README "Grades")."""
+    """The version that answers: the requested one while it lives, else the oldest that lives (AE, seen live)."""
     today = datetime.fromtimestamp(now, tz=UTC).date().isoformat()
     living = [version for version, end in VERSIONS.items() if end is None or today < end]
     return requested if requested in living else living[0]
+
+
+def is_version(segment: str) -> bool:
+    """True for the part of a path that names a version."""
+    return segment[0] == "v" and segment[1:2].isdigit()

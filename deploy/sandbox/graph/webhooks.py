@@ -5,14 +5,9 @@ import hmac
 import json
 import random
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 from deploy.sandbox.graph.leads import Lead
-
-IdStyle = Literal["integer", "string", "mixed"]
-"""How ids are written: Meta does both (domain notes, section 1.4)."""
-AdStyle = Literal["absent", "null", "zero", "mixed"]
-"""How a lead without an ad says so."""
+from deploy.sandbox.graph.shapes import AdStyle, IdStyle
 
 _ESCAPES = str.maketrans({"/": "\\/", "<": "\\u003C", "%": "\\u0025", "@": "\\u0040"})
 
@@ -27,8 +22,8 @@ def leadgen_value(lead: Lead, page_id: str, *, ids: IdStyle, ads: AdStyle, chanc
         "form_id": write(lead.form.form_id),
         "created_time": lead.created,
     }
-    ad = None if lead.is_test else lead.form.ad_fields(lead.n).get("ad_id")
-    if ad is not None:
+    if lead.ad_slot is not None:
+        ad = lead.form.ad_fields(lead.n)["ad_id"]
         # The webhook's adgroup_id is the old name of the ad, so both say the same.
         return value | {"adgroup_id": write(ad), "ad_id": write(ad)}
     style = chance.choice(("absent", "null", "zero")) if ads == "mixed" else ads
@@ -49,18 +44,23 @@ def entry(page_id: str, changes: Sequence[Mapping[str, object]], *, sent_at: flo
     return {"id": page_id, "time": int(sent_at), "changes": list(changes)}
 
 
+def names_only(page_id: str, *, sent_at: float) -> dict[str, object]:
+    """An entry when "Include Values" is off: the names of the fields, and no lead (WHGS)."""
+    return {"id": page_id, "time": int(sent_at), "changed_fields": ["leadgen"]}
+
+
 def body_of(entries: Sequence[Mapping[str, object]]) -> bytes:
     """The bytes of a POST about pages."""
     return escaped({"object": "page", "entry": list(entries)})
 
 
 def escaped(payload: Mapping[str, object]) -> bytes:
-    r"""JSON with everything beyond ASCII escaped in lower-case hex, and `/`, `<`, `%`, `@` escaped too, as Meta sends it."""
+    r"""JSON with all beyond ASCII escaped in lower-case hex, and `/`, `<`, `%`, `@` escaped too, as Meta sends it."""
     return json.dumps(payload, separators=(",", ":")).translate(_ESCAPES).encode()
 
 
 def signed_headers(body: bytes, secret: str, *, version: str) -> dict[str, str]:
-    """Meta's headers: HMACs of the raw bytes, keyed by the app secret; SHA-1 is the legacy one that still comes along."""
+    """Meta's headers: HMACs of the raw bytes, keyed by the app secret; the legacy SHA-1 still comes along."""
     return unsigned_headers(version=version) | {
         "X-Hub-Signature": "sha1=" + hmac.new(secret.encode(), body, hashlib.sha1).hexdigest(),
         "X-Hub-Signature-256": "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest(),

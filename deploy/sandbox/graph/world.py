@@ -1,4 +1,4 @@
-"""What exists because of the seed alone: the app, its secret, pages, their tokens and their forms. Pure; nothing here changes."""
+"""What exists because of the seed alone: the app and its secret, pages, tokens, forms. Nothing here changes."""
 
 import base64
 import hashlib
@@ -25,7 +25,7 @@ _PAGE_NAMES = ("Harbor Auto Group", "Solarwerk Süd", "Casa & Ghar Homes")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """An app as Meta knows it: `secret` signs webhooks and proofs, `verify_token` is what its owner chose for the handshake."""
+    """An app: `secret` signs webhooks and proofs, `verify_token` is what its owner chose for the handshake."""
 
     app_id: str
     name: str
@@ -93,8 +93,13 @@ class World:
         """The page's access token; a replaced token is the next generation."""
         return _token(self, "page", page, generation)
 
+    @property
+    def user_id(self) -> str:
+        """The user who manages every page."""
+        return f"122{int.from_bytes(self.digest('user')[:6], 'big') % 10**13:013d}"
+
     def user_token(self, generation: int = 0) -> str:
-        """A system user's token with access to every page."""
+        """A token of the user who manages every page: 0 is short-lived, 1 is what it can be exchanged for."""
         return _token(self, "user", generation)
 
     def _app(self, name: str, number: int) -> App:

@@ -4,7 +4,7 @@ Nothing in a snapshot can make a lead fail: what is missing or of an unexpected 
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -68,7 +68,7 @@ def read_form(snapshot: str) -> Form:
         locale=locale,
         language=language,
         country=country,
-        questions=dict(_questions(node)),
+        questions=_questions(node),
         tracking=frozenset(_tracking(node)),
         privacy_policy_url=a_text(policy.get("url")) or a_text(node.get("privacy_policy_url")),
         privacy_policy_text=a_text(policy.get("link_text")),
@@ -87,46 +87,51 @@ def _locale(locale: str | None) -> tuple[str | None, str | None]:
     return name, None if name in _NO_COUNTRY else country
 
 
-def _questions(node: Mapping[str, object]) -> Iterator[tuple[str, Question]]:
-    for entry in map(an_object, a_list(node.get("questions"))):
-        choices = _choices(entry)
-        options = dict(_options(entry)) | (choices[0] if choices else {})
+def _questions(node: Mapping[str, object]) -> dict[str, Question]:
+    asked = [an_object(entry) for entry in a_list(node.get("questions"))]
+    questions = dict(follower for entry in asked for follower in _followers(entry))
+    for entry in asked:
         if key := a_text(entry.get("key")):
-            yield (
-                key,
-                Question(label=a_text(entry.get("label")), type=a_text(entry.get("type")), options=options or None),
+            choices = _choices(entry)
+            options = _options(entry) | (choices[0] if choices else {})
+            if not options and key in questions:  # a follower that is listed too: its choices are told only there
+                options = dict(questions[key].options or {})
+            questions[key] = Question(
+                label=a_text(entry.get("label")), type=a_text(entry.get("type")), options=options or None
             )
-        # A conditional question's followers: the n-th one's choices lie n levels down in the tree of choices.
-        for level, follower in enumerate(map(an_object, a_list(entry.get("dependent_conditional_questions"))), start=1):
-            if key := a_text(follower.get("field_key")):
-                options = choices[level] if level < len(choices) else {}
-                yield key, Question(label=a_text(follower.get("name")), type=None, options=options or None)
+    return questions
 
 
-def _options(question: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    for option in map(an_object, a_list(question.get("options"))):
-        shown, key = a_text(option.get("value")), a_text(option.get("key"))
-        if shown:
-            yield shown, shown
-            yield key or shown, shown
+def _followers(question: Mapping[str, object]) -> Iterator[tuple[str, Question]]:
+    """A conditional question's followers; the n-th one's choices lie n levels down in the tree of choices."""
+    levels = _choices(question)
+    for level, follower in enumerate(a_list(question.get("dependent_conditional_questions")), start=1):
+        entry = an_object(follower)
+        if key := a_text(entry.get("field_key")):
+            options = levels[level] if level < len(levels) else None
+            yield key, Question(label=a_text(entry.get("name")), type=None, options=options or None)
+
+
+def _options(question: Mapping[str, object]) -> dict[str, str]:
+    return _texts(
+        (option.get("key"), option.get("value")) for option in map(an_object, a_list(question.get("options")))
+    )
 
 
 def _choices(question: Mapping[str, object]) -> list[dict[str, str]]:
-    """The texts of a conditional question's choices by their token, one mapping for each level of the tree."""
+    """The texts of a conditional question's choices, one mapping for each level of the tree."""
     levels: list[dict[str, str]] = []
-    level = a_list(question.get("conditional_questions_choices"))
+    level = [an_object(choice) for choice in a_list(question.get("conditional_questions_choices"))]
     while level:
-        texts: dict[str, str] = {}
-        below: list[object] = []
-        for choice in map(an_object, level):
-            shown, token = a_text(choice.get("value")), a_text(choice.get("customized_token"))
-            if shown:
-                texts.setdefault(shown, shown)
-                texts.setdefault(token or shown, shown)
-            below += a_list(choice.get("next_question_choices"))
-        levels.append(texts)
-        level = below
+        levels.append(_texts((choice.get("customized_token"), choice.get("value")) for choice in level))
+        level = [an_object(below) for choice in level for below in a_list(choice.get("next_question_choices"))]
     return levels
+
+
+def _texts(choices: Iterable[tuple[object, object]]) -> dict[str, str]:
+    """Keys and texts to texts: an answer is a choice's key where it has one, else its text."""
+    known = [(a_text(key), text) for key, shown in choices if (text := a_text(shown))]
+    return {text: text for _, text in known} | {key: text for key, text in known if key}
 
 
 def _tracking(node: Mapping[str, object]) -> Iterator[str]:

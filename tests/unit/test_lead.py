@@ -260,6 +260,21 @@ def test_a_follow_up_question_carries_the_text_chosen_at_its_level() -> None:
     assert lead["country"] is None
 
 
+def test_a_follow_up_question_that_the_form_lists_too_keeps_its_type_and_its_choices() -> None:
+    conditional = {
+        "key": "make",
+        "type": "CUSTOM",
+        "conditional_questions_choices": [
+            {"value": "Aster", "next_question_choices": [{"customized_token": "s", "value": "Sport"}]}
+        ],
+        "dependent_conditional_questions": [{"field_key": "trim", "input_type": "SELECT", "name": "Trim?"}],
+    }
+    listed = {"key": "trim", "label": "Which trim?", "type": "SLIDER"}
+    for questions in ([conditional, listed], [listed, conditional]):
+        [answer] = map_lead(details(answered(("trim", ["s"])), form={"questions": questions}))["answers"]
+        assert (answer["question"], answer["type"], answer["option_texts"]) == ("Which trim?", "SLIDER", ["Sport"])
+
+
 def test_a_tracking_parameter_is_marked_and_never_taken_for_the_persons_answer() -> None:
     form = {**FORM, "tracking_parameters": [{"key": "utm_source", "value": "fb"}, {"key": "last_name", "value": "x"}]}
     lead = map_lead(details(answered(("utm_source", ["fb"]), ("last_name", ["x"])), form=form))

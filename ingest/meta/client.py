@@ -17,7 +17,7 @@ from ingest.meta.graph import Answer, Ask, Key
 from ingest.meta.pages import PageAccess
 from ingest.settings import MetaSettings
 
-TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)  # seconds
+TIMEOUT = aiohttp.ClientTimeout(total=10, sock_connect=5)  # seconds
 NODE_BYTES = 2 * 2**20  # bytes, decompressed; a lead is a few kB, a form with hundreds of options some 100 kB
 BATCH_BYTES = 16 * 2**20
 

@@ -218,8 +218,9 @@ def _rule(
     rule = _UNKNOWN
     if code is not None:
         rule = _BY_SUBCODE.get((code, subcode or 0)) or _BY_CODE.get(code, _UNKNOWN)
-    # Meta calls code 4 transient too (seen live); what asking again makes worse comes first.
-    if rule.kind in (OverBudget, Blocked):
+    # A known number comes before the status and before Meta's own `is_transient`: code 4 is called transient too (seen
+    # live), and a pause must not be spent asking again. What is unavailable anyway keeps the better reason.
+    if rule.kind in (OverBudget, Blocked, Unavailable) and rule is not _UNKNOWN:
         return rule
     if is_transient:
         return _Rule(Unavailable, "transient")

@@ -8,6 +8,7 @@ from .part import PartName as PartName
 from .ports import FREE_PORTS as FREE_PORTS
 from .process import Process as Process
 from .progress import Progress as Progress
+from .progress import Silent as Silent
 from .sandbox import PartStatus as PartStatus
 from .sandbox import Sandbox as Sandbox
 from .sandbox import default_home as default_home

@@ -1,12 +1,14 @@
 """One sandbox for the whole run, started for the first test that asks; a test keeps to itself by a `TOPIC_PREFIX`."""
 
 import secrets
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from deploy.sandbox import FREE_PORTS, Sandbox
+from tests.programs import System
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +39,15 @@ def registry_url(sandbox: Sandbox) -> str:
 def topic_prefix() -> str:
     """A `TOPIC_PREFIX` that no other test has."""
     return f"t{secrets.token_hex(4)}."
+
+
+@pytest.fixture
+def system(sandbox: Sandbox, topic_prefix: str, tmp_path: Path) -> Iterator[System]:
+    """leadstream's topics, and its programs as the test starts them; the double begins its world again."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    system = System(sandbox.env() | {"TOPIC_PREFIX": topic_prefix, "INGEST_PORT": port}, tmp_path)
+    system.graph.reset()
+    system.apply_topics()
+    yield system
+    system.stop()

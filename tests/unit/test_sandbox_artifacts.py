@@ -1,4 +1,4 @@
-"""What the sandbox downloads is held to its lock, from a Maven repository on loopback, by jgo and by an `mvn` of ours."""
+"""What the sandbox downloads is held to its lock, whether jgo brings it (from a loopback repository) or an `mvn`."""
 
 import hashlib
 import io
@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.sandbox import SandboxError
+from deploy.sandbox import SandboxError, Silent
 from deploy.sandbox.artifacts import cache, jars, unpacked
-from deploy.sandbox.progress import Silent
 
 ONE = "org/example/one/1.0/one-1.0.jar"
 TWO = "org/example/deep/two/2.0-rc1/two-2.0-rc1-linux.jar"

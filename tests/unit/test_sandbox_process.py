@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,14 +36,6 @@ def test_a_started_program_is_found_again_by_whoever_knows_its_folder(program: P
     assert program.pid is not None
     assert Process(program.directory).pid == program.pid
     assert Path(f"/proc/{program.pid}/cmdline").read_text().startswith("sleep\0")
-
-
-def test_it_outlives_the_program_that_started_it(program: Process) -> None:
-    starter = (
-        "import sys, pathlib, deploy.sandbox as s; s.Process(pathlib.Path(sys.argv[1])).start(['sleep', '60'], {})"
-    )
-    subprocess.run([sys.executable, "-c", starter, str(program.directory)], check=True)
-    assert program.pid is not None
 
 
 def test_it_has_a_session_of_its_own_so_that_a_closed_terminal_does_not_end_it(program: Process) -> None:

@@ -115,6 +115,8 @@ class _Reading:
             problem = f"cannot be read: {error.strerror}"
         except UnicodeDecodeError:
             pass
+        except ValueError:
+            problem = "is no path"
         raise SettingsError(f"{where}: {problem}")  # out here: the decoder's exception holds the content
 
 
@@ -163,7 +165,7 @@ def _entries(path: Path, text: str) -> dict[str, _Entry]:
         # Its text quotes the line, and the line may hold a token.
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         problems = [f"line {line} is not YAML, or what begins there has the same key twice"]
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):
         problems = ["is not YAML"]
     # Out here, where the validator's exception, which holds the values, is no context of ours.
     raise SettingsError("\n".join(f"{path}: {problem}" for problem in problems))
@@ -187,6 +189,6 @@ def _is_token(text: str) -> bool:
 def _stamp(file: Path) -> _Stamp:
     try:
         found = file.stat()  # follows links, so a swapped link is another inode
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL in the path
         return None
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

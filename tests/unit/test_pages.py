@@ -1,15 +1,21 @@
 """The pages file: read with care, read again when it changes, never replaced by a broken one, never quoted."""
 
 import os
+import tempfile
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from ingest.meta.pages import LOOK_EVERY, Pages
 from ingest.settings import SettingsError
+
+UNTIMED = settings(deadline=None)  # a busy machine is no failure
 
 PLANTED = "EAAGplantedtoken"
 
@@ -127,6 +133,28 @@ def test_bytes_that_are_no_text_are_told_without_them(file: Path) -> None:
     with pytest.raises(SettingsError, match="is not UTF-8 text") as raised:
         Pages(file)
     assert raised.value.__context__ is None
+
+
+words = st.sampled_from(("pages", "1", "token", "token_file", "app_id", "<<", "!!python/object:os.system ", "---\n"))
+signs = st.sampled_from(
+    (": ", "{", "}", "[", "]", ", ", "\n", "\n  ", "- ", "? ", "#", "&a ", "*a", "'", '"', "\\0", "%")
+)
+yaml_like = st.lists(words | signs, max_size=30).map("".join)
+
+
+@UNTIMED
+@given(st.text() | yaml_like | yaml_like.map("pages: {{1: {}".format))
+@example("[" * 1000)
+@example("pages: &a {1: *a}")
+@example("pages: {[1]: {token: a}}")
+@example('pages: {1: {token_file: "a\\0"}}')
+@example('pages: {1: {token_file: "\\uD800"}}')
+def test_any_text_is_pages_or_a_sentence(text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "pages.yaml"
+        file.write_bytes(text.encode("utf-8", "surrogatepass"))
+        with suppress(SettingsError):
+            Pages(file)
 
 
 def test_a_file_that_is_not_there_is_told(file: Path) -> None:

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import TypedDict
 
+from deploy.sandbox.graph.chance import between, digits, pick
 from deploy.sandbox.graph.forms import Form, Question
 from deploy.sandbox.graph.people import Person, invent_person
 
@@ -21,7 +22,7 @@ class FieldData(TypedDict, total=False):
 def invent_answers(form: Form, chance: random.Random, *, lead_id: str) -> list[FieldData]:
     """The field_data of a lead, tracking parameters included, in the order of the questions."""
     shape = form.shape
-    country = chance.choice(shape["any_country"]) if "any_country" in shape else form.country
+    country = pick(chance, shape["any_country"]) if "any_country" in shape else form.country
     person = invent_person(chance, country, national_phone=shape.get("national_phone", False))
     data: list[FieldData] = []
     for question in form.questions:
@@ -34,11 +35,11 @@ def invent_answers(form: Form, chance: random.Random, *, lead_id: str) -> list[F
                 {"name": name, "values": []},
                 {"name": name, "values": [""]},
             )
-            data.append(chance.choice(empty))
+            data.append(pick(chance, empty))
             continue
         data.append({"name": name, "values": _values(question, person, chance, lead_id)})
     if shape.get("phone_verified"):
-        data.append({"name": "phone_number_verified", "values": [chance.choice(("true", "false"))]})
+        data.append({"name": "phone_number_verified", "values": [pick(chance, ("true", "false"))]})
     data.extend(tracking_answers(form.node))
     return data
 
@@ -69,31 +70,28 @@ def dummy_answers(form: Form) -> list[FieldData]:
 def _values(question: Question, person: Person, chance: random.Random, lead_id: str) -> list[str]:
     if options := question.get("options"):
         several = min(question.get("_several", 1), len(options))
-        picked = chance.sample(options, chance.randint(1, several))
-        return [option["key"] for option in picked]
+        if several == 1:
+            return [pick(chance, options)["key"]]
+        return [option["key"] for option in chance.sample(options, between(chance, 1, several))]
     if texts := question.get("_texts"):
-        return [chance.choice(texts)]
+        return [pick(chance, texts)]
     answer = _ANSWERS.get(question["type"])
     return [answer(person, chance) if answer else f"{question['type'].lower()} {lead_id[-4:]}"]
 
 
-def _digits(chance: random.Random, count: int) -> str:
-    return f"{chance.randrange(10**count):0{count}d}"
-
-
 def cpf(chance: random.Random) -> str:
     """A Brazilian CPF with right check digits."""
-    digits = [chance.randrange(10) for _ in range(9)]
+    found = [between(chance, 0, 9) for _ in range(9)]
     for length in (10, 11):
-        total = sum(digit * (length - place) for place, digit in enumerate(digits))
-        digits.append(total * 10 % 11 % 10)
-    text = "".join(map(str, digits))
+        total = sum(digit * (length - place) for place, digit in enumerate(found))
+        found.append(total * 10 % 11 % 10)
+    text = "".join(map(str, found))
     return f"{text[:3]}.{text[3:6]}.{text[6:9]}-{text[9:]}"
 
 
 def rut(chance: random.Random) -> str:
     """A Chilean RUT with its check character."""
-    number = chance.randrange(5_000_000, 25_000_000)
+    number = between(chance, 5_000_000, 25_000_000)
     total = sum(int(digit) * (2 + place % 6) for place, digit in enumerate(reversed(str(number))))
     check = (11 - total % 11) % 11
     return f"{number}-{'K' if check == 10 else check}"  # noqa: PLR2004 - eleven minus one is written K
@@ -104,15 +102,15 @@ def _website(person: Person, _: random.Random) -> str:
 
 
 def _born(_: Person, chance: random.Random) -> str:
-    return f"{chance.randint(1, 12):02d}/{chance.randint(1, 28):02d}/{chance.randint(1950, 2005)}"
+    return f"{between(chance, 1, 12):02d}/{between(chance, 1, 28):02d}/{between(chance, 1950, 2005)}"
 
 
 def _appointment(_: Person, chance: random.Random) -> str:
-    return f"2026-12-{chance.randint(1, 23):02d}T{chance.randint(9, 17):02d}:{chance.choice(('00', '30'))}:00+0000"
+    return f"2026-12-{between(chance, 1, 23):02d}T{between(chance, 9, 17):02d}:{pick(chance, ('00', '30'))}:00+0000"
 
 
 def _one_of(*choices: str) -> Callable[[Person, random.Random], str]:
-    return lambda _, chance: chance.choice(choices)
+    return lambda _, chance: pick(chance, choices)
 
 
 _ANSWERS: dict[str, Callable[[Person, random.Random], str]] = {
@@ -127,37 +125,37 @@ _ANSWERS: dict[str, Callable[[Person, random.Random], str]] = {
     "EDUCATION_LEVEL": _one_of("bachelor", "high_school", "master"),
     "EMAIL": lambda person, _: person.email,
     "EMAIL_ALIAS": lambda person, _: person.email.replace("@", "+alias@"),
-    "FACEBOOK_LEAD_ID": lambda _, chance: _digits(chance, 16),
+    "FACEBOOK_LEAD_ID": lambda _, chance: digits(chance, 16),
     "FIRST_NAME": lambda person, _: person.first,
     "FULL_NAME": lambda person, _: f"{person.first} {person.last}",
     "GENDER": _one_of("female", "male"),
-    "ID_AR_DNI": lambda _, chance: f"{chance.randrange(10, 50)}.{_digits(chance, 3)}.{_digits(chance, 3)}",
+    "ID_AR_DNI": lambda _, chance: f"{between(chance, 10, 49)}.{digits(chance, 3)}.{digits(chance, 3)}",
     "ID_CL_RUT": lambda _, chance: rut(chance),
-    "ID_CO_CC": lambda _, chance: f"10{_digits(chance, 8)}",
+    "ID_CO_CC": lambda _, chance: f"10{digits(chance, 8)}",
     "ID_CPF": lambda _, chance: cpf(chance),
-    "ID_EC_CI": lambda _, chance: f"17{_digits(chance, 8)}",
-    "ID_MX_RFC": lambda _, chance: f"HELJ{_digits(chance, 6)}AB1",
-    "ID_PE_DNI": lambda _, chance: _digits(chance, 8),
+    "ID_EC_CI": lambda _, chance: f"17{digits(chance, 8)}",
+    "ID_MX_RFC": lambda _, chance: f"HELJ{digits(chance, 6)}AB1",
+    "ID_PE_DNI": lambda _, chance: digits(chance, 8),
     "JOB_TITLE": _one_of("Head of Estates", "CEO", "Einkauf / Purchasing"),
-    "JOIN_CODE": lambda _, chance: f"JOIN-{_digits(chance, 4)}",
+    "JOIN_CODE": lambda _, chance: f"JOIN-{digits(chance, 4)}",
     "LAST_NAME": lambda person, _: person.last,
-    "LICENSE_PLATE": lambda _, chance: f"7ABC{_digits(chance, 3)}",
+    "LICENSE_PLATE": lambda _, chance: f"7ABC{digits(chance, 3)}",
     "MARITIAL_STATUS": _one_of("single", "married"),
-    "MESSENGER": lambda _, chance: f"m.me/{_digits(chance, 10)}",
+    "MESSENGER": lambda _, chance: f"m.me/{digits(chance, 10)}",
     "MILITARY_STATUS": _one_of("none", "veteran"),
     "PHONE": lambda person, _: person.phone,
     "PHONE_OTP": lambda person, _: person.phone,
     "POST_CODE": lambda person, _: person.post_code,
     "PROVINCE": lambda person, _: person.state,
     "RELATIONSHIP_STATUS": _one_of("single", "in_a_relationship"),
-    "SLIDER": lambda _, chance: str(chance.randrange(1, 100) * 1000),
+    "SLIDER": lambda _, chance: str(between(chance, 1, 99) * 1000),
     "STATE": lambda person, _: person.region,
-    "STORE_LOOKUP": lambda _, chance: f"99{_digits(chance, 6)}",
-    "STORE_LOOKUP_WITH_TYPEAHEAD": lambda _, chance: f"0{_digits(chance, 5)}",
+    "STORE_LOOKUP": lambda _, chance: f"99{digits(chance, 6)}",
+    "STORE_LOOKUP_WITH_TYPEAHEAD": lambda _, chance: f"0{digits(chance, 5)}",
     "STREET_ADDRESS": lambda person, _: person.street,
-    "THREAD_LINK": lambda _, chance: f"https://m.me/t/{_digits(chance, 12)}",
+    "THREAD_LINK": lambda _, chance: f"https://m.me/t/{digits(chance, 12)}",
     "USER_PROVIDED_PHONE_NUMBER": lambda person, _: person.phone,
-    "VIN": lambda _, chance: f"1HGCM82633A{_digits(chance, 6)}",
+    "VIN": lambda _, chance: f"1HGCM82633A{digits(chance, 6)}",
     "WEBSITE": _website,
     "WHATSAPP_NUMBER": lambda person, _: person.phone,
     "WORK_EMAIL": lambda person, _: person.email.replace("@", "@work."),

@@ -4,7 +4,6 @@ An item that times out is null. One item's error fails no other. `include_header
 and with them the usage headers. A dead token of the batch itself refuses all of it.
 """
 
-import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ _ITEM_HEADERS = {
     "Cache-Control": "private, no-cache, no-store, must-revalidate",
     "Pragma": "no-cache",
 }
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,7 @@ async def answer_batch(graph: Graph, call: Call) -> Answer:
         items = _read_items(call.params.get("batch", ""))
     except RefusedError as error:
         return Answer(status=error.refusal.status, body=error.refusal.body(), code=error.refusal.code)
-    answers = await asyncio.gather(*(graph.answer(_call_of(item, call, graph), in_batch=True) for item in items))
+    answers = [await graph.answer(_call_of(item, call, graph), in_batch=True) for item in items]
     include_headers = call.params.get("include_headers", "true").lower() not in ("false", "0")
     texts = [
         _item_text(item, answer, include_headers=include_headers) for item, answer in zip(items, answers, strict=True)
@@ -121,7 +122,7 @@ def _item_text(item: Item, answer: Answer, *, include_headers: bool) -> str:
         headers = _ITEM_HEADERS | {"Content-Type": f"{answer.content_type}; charset=UTF-8"} | answer.headers
         shown["headers"] = [{"name": name, "value": value} for name, value in headers.items()]
     shown["body"] = answer.body
-    return json.dumps(shown, separators=(",", ":"))
+    return _ENCODER.encode(shown)
 
 
 def _object(text: str) -> dict[str, object]:

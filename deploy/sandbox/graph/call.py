@@ -39,6 +39,8 @@ class Answer:
     breaks: Literal["hang", "reset", "null", "short"] | None = None
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
 TargetKind = Literal["lead", "form", "ad", "page", "app", "none"]
 
 
@@ -77,4 +79,4 @@ def find_target(state: State, object_id: str) -> Target:
 
 def graph_json(value: object) -> str:
     """JSON as Graph writes it: compact, with escaped unicode and slashes."""
-    return json.dumps(value, separators=(",", ":")).replace("/", "\\/")
+    return _ENCODER.encode(value).replace("/", "\\/")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NotRequired, TypedDict, cast
 
@@ -79,19 +79,22 @@ class Form:
         per_turn = sum(self.ad_slot(n) is None for n in range(len(AD_SLOTS)))
         return turns * per_turn + sum(self.ad_slot(n) is None for n in range(rest))
 
-    def ad_fields(self, n: int) -> dict[str, str]:
+    def ad_fields(self, n: int) -> Mapping[str, str]:
         """The ad, ad set and campaign of the n-th lead; empty for an organic one."""
         slot = self.ad_slot(n)
-        if slot is None:
-            return {}
-        return {
-            "ad_id": ad_id(self.number, slot),
-            "ad_name": f"{self.node['name']} / {('video', 'carousel', 'image')[slot]}",
-            "adset_id": ADSETS.id_of(self.number),
-            "adset_name": f"{self.country} 25-54, lookalike",
-            "campaign_id": CAMPAIGNS.id_of(self.page),
-            "campaign_name": f"Leads | {self.country} | Q4, “always on”",
-        }
+        return {} if slot is None else _ad_fields(self.number, self.page, self.country, str(self.node["name"]), slot)
+
+
+@lru_cache(maxsize=10_000)
+def _ad_fields(form: int, page: int, country: str, name: str, slot: int) -> Mapping[str, str]:
+    return {
+        "ad_id": ad_id(form, slot),
+        "ad_name": f"{name} / {('video', 'carousel', 'image')[slot]}",
+        "adset_id": ADSETS.id_of(form),
+        "adset_name": f"{country} 25-54, lookalike",
+        "campaign_id": CAMPAIGNS.id_of(page),
+        "campaign_name": f"Leads | {country} | Q4, “always on”",
+    }
 
 
 def ad_id(form: int, slot: int) -> str:

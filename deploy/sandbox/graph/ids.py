@@ -5,6 +5,7 @@ as Meta's have (some above 2^53, which a float would damage), and can be turned 
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 LEADS_PER_FORM = 10**8
 FORMS = 10**5
@@ -36,8 +37,14 @@ class Numbering:
             return None
         space = 10**self.digits
         shuffled = int(object_id[len(self.prefix) :])
-        number: int = (shuffled - self.offset) * pow(self.factor, -1, space) % space
+        number: int = (shuffled - self.offset) * _inverse(self.factor, space) % space
         return number
+
+
+@cache
+def _inverse(factor: int, space: int) -> int:
+    inverse: int = pow(factor, -1, space)
+    return inverse
 
 
 PAGES = Numbering(prefix="1048", digits=11)

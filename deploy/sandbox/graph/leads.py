@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from deploy.sandbox.graph.answers import invent_answers
+from deploy.sandbox.graph.chance import chance_of, digits, pick
 from deploy.sandbox.graph.facts import LeadCrafted, LeadsMade
 from deploy.sandbox.graph.forms import Form
 
@@ -123,11 +124,11 @@ def graph_time(created: float) -> str:
 def full_answer(lead: Lead, *, seed: int) -> dict[str, object]:
     """Every field Graph has about a lead, for a token that may read all; one without a value is absent, as at Meta."""
     form, n = lead.form, lead.n
-    chance = random.Random(int(lead.lead_id) * 31 + seed)  # noqa: S311 - the same lead must get the same answers
+    chance = chance_of(seed, int(lead.lead_id))
     node: dict[str, object] = {"id": lead.lead_id, "created_time": graph_time(lead.created), "form_id": form.form_id}
     if not lead.is_test:
         node.update(form.ad_fields(n))
-        node["platform"] = chance.choice(("fb", "ig"))
+        node["platform"] = pick(chance, ("fb", "ig"))
     node["is_organic"] = "ad_id" not in node
     node["field_data"] = invent_answers(form, chance, lead_id=lead.lead_id)
     if responses := _disclaimer_responses(form, chance):
@@ -135,10 +136,10 @@ def full_answer(lead: Lead, *, seed: int) -> dict[str, object]:
     if form.shape.get("submission_check"):
         node["post_submission_check_result"] = {"api_call_result": "SUCCESS", "shown_thank_you_page": "DEFAULT"}
     if form.shape.get("vehicle") and not node["is_organic"]:
-        node["retailer_item_id"] = f"SKU-{chance.randrange(10**6):06d}"
-        node["vehicle"] = {"id": str(10**15 + chance.randrange(10**14)), "make": "Aster", "model": "E4", "year": 2026}
+        node["retailer_item_id"] = f"SKU-{digits(chance, 6)}"
+        node["vehicle"] = {"id": f"10{digits(chance, 14)}", "make": "Aster", "model": "E4", "year": 2026}
     if form.shape.get("home_listing") and not node["is_organic"]:
-        node["home_listing"] = {"id": str(10**15 + chance.randrange(10**14)), "name": "2 BHK, Baner", "currency": "INR"}
+        node["home_listing"] = {"id": f"10{digits(chance, 14)}", "name": "2 BHK, Baner", "currency": "INR"}
     if lead.crafted is not None:
         for name, value in lead.crafted.fields.items():
             if value is None:
@@ -151,7 +152,7 @@ def full_answer(lead: Lead, *, seed: int) -> dict[str, object]:
 def _disclaimer_responses(form: Form, chance: random.Random) -> list[dict[str, str]]:
     """Only the optional boxes; `is_checked` is "1" or "" (Retrieving Leads, "Reading Custom Disclaimer Responses")."""
     return [
-        {"checkbox_key": str(box["key"]), "is_checked": chance.choice(("1", ""))}
+        {"checkbox_key": str(box["key"]), "is_checked": pick(chance, ("1", ""))}
         for box in disclaimer_boxes(form.node)
         if not box["is_required"]
     ]

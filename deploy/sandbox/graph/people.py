@@ -8,6 +8,8 @@ from typing import TypedDict, cast
 
 import yaml
 
+from deploy.sandbox.graph.chance import between, digits, pick
+
 MAIL_DOMAINS = ("example.com", "example.org", "example.net", "mail.example.com")
 
 
@@ -50,19 +52,17 @@ def countries() -> dict[str, Country]:
 def invent_person(chance: random.Random, country: str, *, national_phone: bool) -> Person:
     """Someone from `country`; with `national_phone` the number has no country code, so its region must be guessed."""
     source = countries()[country]
-    choice = chance.choice
-    first, last = choice(source["first"]), choice(source["last"])
-    city, post_code, region, state = choice(source["places"])
-    ascii_name = "".join(c for c in f"{first}.{last}".lower() if c.isascii() and (c.isalnum() or c == ".")).strip(".")
-    pattern = choice(source["national" if national_phone else "phones"])
+    first, last = pick(chance, source["first"]), pick(chance, source["last"])
+    city, post_code, region, state = pick(chance, source["places"])
+    pattern = pick(chance, source["national" if national_phone else "phones"])
     return Person(
         country=country,
-        country_name=choice(source["country"]),
+        country_name=pick(chance, source["country"]),
         first=first,
         last=last,
-        email=f"{ascii_name or 'lead'}{chance.randrange(10_000)}@{choice(MAIL_DOMAINS)}",
+        email=f"{_mailbox(first, last)}{between(chance, 0, 9999)}@{pick(chance, MAIL_DOMAINS)}",
         phone=_fill(pattern, chance),
-        street=choice(source["streets"]),
+        street=pick(chance, source["streets"]),
         city=city,
         post_code=post_code,
         region=region,
@@ -70,7 +70,16 @@ def invent_person(chance: random.Random, country: str, *, national_phone: bool) 
     )
 
 
+@cache
+def _mailbox(first: str, last: str) -> str:
+    name = "".join(c for c in f"{first}.{last}".lower() if c.isascii() and (c.isalnum() or c == "."))
+    return name.strip(".") or "lead"
+
+
+@cache
+def _format_of(pattern: str) -> str:
+    return pattern.replace("{d}", "%s")
+
+
 def _fill(pattern: str, chance: random.Random) -> str:
-    first, *rest = pattern.split("{d}")
-    digits = f"{chance.randrange(10 ** len(rest)):0{len(rest)}d}" if rest else ""
-    return first + "".join(digit + piece for digit, piece in zip(digits, rest, strict=True))
+    return _format_of(pattern) % tuple(digits(chance, pattern.count("{d}")))

@@ -4,7 +4,6 @@ Leadgen calls of a page in a rolling 24 hours: 4800 for each lead of the last 90
 too.
 """
 
-import json
 import math
 from collections import deque
 from collections.abc import Callable
@@ -127,15 +126,11 @@ class Usage:
         used = budget.rolling.count(now)
         seconds = max(budget.blocked_until - now, budget.rolling.seconds_until(limit, now) if used > limit else 0.0)
         percent = max(_percent(used, limit), 100 if seconds > 0 else 0)
-        entry = {
-            "type": "leadgen",
-            "call_count": percent,
-            "total_cputime": percent // 3,
-            "total_time": percent // 3,
-            # Minutes, not seconds (RATE).
-            "estimated_time_to_regain_access": math.ceil(seconds / 60),
-        }
-        headers["x-business-use-case-usage"] = json.dumps({page_id: [entry]}, separators=(",", ":"))
+        minutes = math.ceil(seconds / 60)  # minutes, not seconds (RATE)
+        headers["x-business-use-case-usage"] = (
+            f'{{"{page_id}":[{{"type":"leadgen","call_count":{percent},"total_cputime":{percent // 3},'
+            f'"total_time":{percent // 3},"estimated_time_to_regain_access":{minutes}}}]}}'
+        )
         if self.sends_page_usage:
             headers["x-page-usage"] = (
                 f'{{"call_count":{percent},"total_cputime":{percent // 3},"total_time":{percent // 3}}}'

@@ -61,25 +61,16 @@ class World:
     @property
     def app(self) -> App:
         """The app whose secret and verify token the settings hold."""
-        return self._app("ours", 1)
+        return _app(self, "ours", 1)
 
     @property
     def foreign_app(self) -> App:
         """An app that is not ours: its proofs and tokens must be refused."""
-        return self._app("foreign", 2)
+        return _app(self, "foreign", 2)
 
     def page(self, number: int) -> Page:
         """The page of that number; pages have forms from the start, later ones two each."""
-        if number < len(_FIRST_PAGES):
-            first = sum(len(forms) for forms in _FIRST_PAGES[:number])
-            names = _FIRST_PAGES[number]
-            title = _PAGE_NAMES[number]
-        else:
-            first = _FORMS_OF_FIRST + 2 * (number - len(_FIRST_PAGES))
-            names = tuple(_LATER_PAGES[(first + k) % len(_LATER_PAGES)] for k in range(2))
-            title = f"{_PAGE_NAMES[number % 3]} {number + 1}"
-        forms = [(first + place, name) for place, name in enumerate(names)]
-        return Page(number=number, page_id=PAGES.id_of(number), name=title, forms=forms)
+        return _page(number)
 
     def form_origin(self, form: int) -> tuple[int, str]:
         """`(page number, template)` of a form that the seed made."""
@@ -102,14 +93,30 @@ class World:
         """A token of the user who manages every page: 0 is short-lived, 1 is what it can be exchanged for."""
         return _token(self, "user", generation)
 
-    def _app(self, name: str, number: int) -> App:
-        digits = int.from_bytes(self.digest("app", name)[:6], "big") % 10**14
-        return App(
-            app_id=f"{number}{digits:014d}",
-            name=f"leadstream sandbox ({name})",
-            secret=self.digest("app secret", name).hex()[:32],
-            verify_token=self.digest("verify token", name).hex()[:24],
-        )
+
+@lru_cache(maxsize=100_000)
+def _page(number: int) -> Page:
+    if number < len(_FIRST_PAGES):
+        first = sum(len(forms) for forms in _FIRST_PAGES[:number])
+        names = _FIRST_PAGES[number]
+        title = _PAGE_NAMES[number]
+    else:
+        first = _FORMS_OF_FIRST + 2 * (number - len(_FIRST_PAGES))
+        names = tuple(_LATER_PAGES[(first + k) % len(_LATER_PAGES)] for k in range(2))
+        title = f"{_PAGE_NAMES[number % 3]} {number + 1}"
+    forms = [(first + place, name) for place, name in enumerate(names)]
+    return Page(number=number, page_id=PAGES.id_of(number), name=title, forms=forms)
+
+
+@lru_cache
+def _app(world: World, name: str, number: int) -> App:
+    digits = int.from_bytes(world.digest("app", name)[:6], "big") % 10**14
+    return App(
+        app_id=f"{number}{digits:014d}",
+        name=f"leadstream sandbox ({name})",
+        secret=world.digest("app secret", name).hex()[:32],
+        verify_token=world.digest("verify token", name).hex()[:24],
+    )
 
 
 @lru_cache(maxsize=100_000)

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from ingest import telemetry
+from ingest.groups import NoTopics
 from ingest.registry import RegistryError
 from ingest.settings import KafkaSettings, MetaSettings, SettingsError, WebhookSettings, read
 
@@ -25,7 +26,7 @@ def main(name: str, tell: int, lifeline: int, sock: int | None = None) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         asyncio.run(_live(name, tell, lifeline, sock))
-    except (SettingsError, RegistryError) as error:
+    except (SettingsError, RegistryError, NoTopics) as error:
         sys.stderr.write(f"leadstream {name}: {error}\n")
         return 2
     except Exception as error:  # noqa: BLE001  the last frame of the process: what ends it is told by name, never by text

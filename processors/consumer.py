@@ -96,7 +96,7 @@ class _Thread(AIOKafkaConsumerThread):
         return True
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Moves every assigned partition to where its group stands, a new group to the first record.
+        """Moves every assigned partition to where its group stands, a new partition to its first record.
 
         Raises OffsetGone where that record is no more: going on silently from the first one that is left is how
         records are lost without a word.
@@ -115,9 +115,11 @@ class _Thread(AIOKafkaConsumerThread):
                 gone = OffsetGone(f"{partition.topic}/{partition.partition}: {committed} < {first[partition]}")
                 await self.crash(gone)
                 raise gone
-            offset = first[partition] if committed is None else committed
-            consumer.seek(partition, offset)
-            offsets[TP(partition.topic, partition.partition)] = offset
+            if committed is None:  # a partition added since the group began: see ingest/groups.py
+                committed = first[partition]
+                await consumer.commit({partition: OffsetAndMetadata(committed, "")})
+            consumer.seek(partition, committed)
+            offsets[TP(partition.topic, partition.partition)] = committed
         return offsets
 
 

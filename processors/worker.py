@@ -2,8 +2,9 @@
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from ssl import create_default_context
 
 import faust
@@ -11,6 +12,7 @@ from faust.types.auth import CredentialsT
 from faust.types.transports import TransportT
 
 from ingest import telemetry
+from ingest.groups import begin
 from ingest.settings import KafkaSettings
 from processors.agents import Step, attach
 from processors.consumer import DRAIN_SECONDS, WindowedTransport
@@ -43,12 +45,13 @@ class Worker:
         *,
         kafka: KafkaSettings,
         group: str,
-        topics: Iterable[str],
+        topics: Sequence[str],
         step: Step,
         size: int,
         report: Callable[[bool, str], None],
     ) -> None:
         self._report = report
+        self._begin = partial(begin, kafka, group, topics)
         self._defect: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._window = Window(size=size, on_defect=self._on_defect)
         self._data = tempfile.TemporaryDirectory(prefix="leadstream-")  # Faust wants a folder; nothing is kept in it
@@ -60,6 +63,7 @@ class Worker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set, then finishes what is open; WorkerFailed when the process has to end."""
+        await asyncio.to_thread(self._begin)
         stopping = asyncio.create_task(stop.wait())
         starting = asyncio.create_task(self._app.start())
         try:

@@ -1,0 +1,145 @@
+"""leadstream's own programs as a user starts them, for tests that start, kill and stop them."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from deploy.reading import Reader
+from deploy.sandbox.graph.admin import GraphAdmin
+from ingest.records import Received, Topics
+from ingest.settings import KafkaSettings
+
+LEADSTREAM = Path(sys.executable).with_name("leadstream")
+
+
+class Program:
+    """One `leadstream` command with its parent process and the children that do the work."""
+
+    def __init__(self, *arguments: str, env: Mapping[str, str], log: Path) -> None:
+        self.name = " ".join(arguments)
+        self.log = log
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [str(LEADSTREAM), *arguments],
+                env={**os.environ, **env},
+                stdout=output,
+                stderr=output,
+                cwd=log.parent,  # where no .env of the checkout is read
+                start_new_session=True,
+            )
+
+    def wait_ready(self, seconds: float = 60.0) -> "Program":
+        """Returns when the admin port says that all children are ready."""
+        eventually(lambda: self.asked("ready")[0] == 200, seconds, f"{self.name} ready")
+        return self
+
+    def children(self) -> list[int]:
+        """The pids of the children, as they are now."""
+        return [process["pid"] for process in self.asked("health")[1] if process["pid"] is not None]
+
+    def asked(self, path: str) -> tuple[int, list[dict[str, int | None]]]:
+        """Status of the admin port and what it says of each process; (0, []) while nobody answers there."""
+        found = re.search(r'"url": "(http://[^"]+)", "event": "admin.listening"', self.log.read_text())
+        if found is None:
+            return 0, []
+        try:
+            with urllib.request.urlopen(f"{found[1]}/{path}", timeout=5) as answer:  # noqa: S310  our own admin port
+                return answer.status, json.load(answer)["processes"]
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)["processes"]
+        except OSError:
+            return 0, []
+
+    def metrics(self) -> str:
+        found = re.search(r'"url": "(http://[^"]+)", "event": "admin.listening"', self.log.read_text())
+        assert found is not None
+        with urllib.request.urlopen(f"{found[1]}/metrics", timeout=5) as answer:  # noqa: S310  our own admin port
+            return str(answer.read().decode())
+
+    def kill_child(self) -> bool:
+        """SIGKILL to one child; whether there was one just then."""
+        for pid in self.children():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                return True
+        return False
+
+    def kill(self) -> None:
+        """SIGKILL to the parent alone: its children see that it is gone."""
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self, seconds: float = 60.0) -> int:
+        """SIGTERM, and the exit code."""
+        if self._process.poll() is None:
+            self._process.terminate()
+        return self._process.wait(seconds)
+
+
+class System:
+    """All of leadstream under one prefix, on the sandbox."""
+
+    def __init__(self, env: Mapping[str, str], folder: Path) -> None:
+        self.env = dict(env)
+        self.graph = GraphAdmin(env["META_GRAPH_URL"])
+        self._folder = folder
+        self._programs: list[Program] = []
+        self._reader = Reader(KafkaSettings(kafka_bootstrap_servers=env["KAFKA_BOOTSTRAP_SERVERS"]))
+        self._records: dict[str, list[Received]] = {}
+
+    def apply_topics(self) -> None:
+        subprocess.run(
+            [str(LEADSTREAM), "topics", "apply", "--yes"],
+            env=os.environ | self.env,
+            cwd=self._folder,
+            check=True,
+            capture_output=True,
+        )
+
+    def start(self, *arguments: str, **more: str) -> Program:
+        """Starts a command with more settings, by name."""
+        number = len(self._programs)
+        log = self._folder / f"{number}-{'-'.join(arguments)}.log"
+        program = Program(*arguments, env=self.env | more, log=log)
+        self._programs.append(program)
+        return program
+
+    @property
+    def webhook(self) -> str:
+        return f"http://127.0.0.1:{self.env['INGEST_PORT']}/webhook"
+
+    def records(self, topic: str) -> list[Received]:
+        """Everything that was put on a topic up to now."""
+        records = self._records.setdefault(topic, [])
+        since = {record.partition: record.offset + 1 for record in records}
+        records += self._reader.read(self.topics(topic), since)
+        return records
+
+    def keys(self, topic: str) -> set[str]:
+        return {record.key.decode() for record in self.records(topic) if record.key is not None}
+
+    @property
+    def topics(self) -> Topics:
+        return Topics(prefix=self.env["TOPIC_PREFIX"])
+
+    def stop(self) -> None:
+        for program in self._programs:
+            program.stop()
+        self._reader.close()
+
+
+def eventually(holds: Callable[[], object], seconds: float, what: str) -> None:
+    """Looks until it holds; fails with what was waited for."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        time.sleep(0.1)

@@ -14,6 +14,8 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from xml.sax.saxutils import escape
 
+from rich.filesize import decimal
+
 from .errors import SandboxError
 from .progress import Progress
 
@@ -22,6 +24,8 @@ _ONE_MIRROR = """\
   <mirrors><mirror><id>leadstream</id><mirrorOf>*</mirrorOf><url>{}</url></mirror></mirrors>
 </settings>
 """
+_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+_SHOWN = 3  # errors; those that follow are advice about Maven itself
 _PATIENCE = 60  # seconds that a repository may be silent
 
 
@@ -35,18 +39,21 @@ def download(files: list[PurePosixPath], pom: Path, into: Path, progress: Progre
     SandboxError says what could not be had. DiskFull is for the caller, who knows what was to go where; so is OSError.
     """
     repository = os.environ.get("MAVEN_REPOSITORY_URL")
+    part = pom.name.partition(".")[0]
     if mvn := shutil.which("mvn"):
-        _by_mvn(mvn, pom, into, repository, progress)
+        _by_mvn(mvn, pom, into, repository, lambda text: progress.moment(f"{part}: {text}"))
     else:
-        _by_jgo(files, into, repository, progress)
+        _by_jgo(files, into, repository, lambda text: progress.moment(f"{part}: {text}"))
 
 
-def _by_mvn(mvn: str, pom: Path, into: Path, repository: str | None, progress: Progress) -> None:
+def _by_mvn(mvn: str, pom: Path, into: Path, repository: str | None, moment: Callable[[str], None]) -> None:
+    # -U: else Maven remembers for a day what it could not download.
+    goal = ("-B", "-U", _COPY, "-DincludeScope=runtime", f"-DoutputDirectory={into}")
     said: deque[str] = deque(maxlen=30)
     with (
         _settings(repository) as settings,
         subprocess.Popen(  # noqa: S603  found on the PATH
-            [mvn, "-B", *settings, "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={into}"],
+            [mvn, "-f", str(pom), *settings, *goal],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -56,9 +63,10 @@ def _by_mvn(mvn: str, pom: Path, into: Path, repository: str | None, progress: P
         for line in running.stdout or ():
             said.append(line)
             if "Downloading from" in line:
-                progress.moment(f"{pom.name}: Maven is downloading {line.rstrip().rpartition('/')[2]}")
+                moment(f"Maven is downloading {line.rstrip().rpartition('/')[2]}")
     if running.returncode:
-        output = "".join(said)
+        errors = [line for line in said if line.startswith("[ERROR] ") and line.removeprefix("[ERROR] ").strip()]
+        output = "".join(errors[:_SHOWN] or said)
         if "No space left on device" in output:
             raise DiskFull
         raise SandboxError(
@@ -78,7 +86,7 @@ def _settings(repository: str | None) -> Iterator[list[str]]:
         yield ["-s", str(settings)]
 
 
-def _by_jgo(files: list[PurePosixPath], into: Path, repository: str | None, progress: Progress) -> None:
+def _by_jgo(files: list[PurePosixPath], into: Path, repository: str | None, moment: Callable[[str], None]) -> None:
     try:
         from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415  an extra: Maven serves as well
     except ImportError:
@@ -93,7 +101,7 @@ def _by_jgo(files: list[PurePosixPath], into: Path, repository: str | None, prog
         def more(count: int) -> None:
             nonlocal done
             done += count
-            progress.moment(f"downloading {name}, {done / 2**20:.0f} of {size / 2**20:.0f} MB")
+            moment(f"downloading {name}, {decimal(done)} of {decimal(size)}")
 
         yield more
 

@@ -30,9 +30,11 @@ class Registry:
 
     def prepare(self, directory: Path, progress: Progress) -> Command:  # noqa: ARG002  it writes to Kafka only
         java, unpacked = find_java(_JAVA), artifacts.unpacked("registry", progress)
-        options = ("-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+        memory = ("-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+        # Else its log is a line for every request, and every setting of its Kafka clients.
+        quiet = ('-Dquarkus.log.category."org.apache.kafka".level=WARN', "-Dquarkus.http.access-log.enabled=false")
         return Command(
-            arguments=(str(java), *options, "-jar", str(unpacked / "quarkus-run.jar")),
+            arguments=(str(java), *memory, *quiet, "-jar", str(unpacked / "quarkus-run.jar")),
             environment={
                 "APICURIO_STORAGE_KIND": "kafkasql",
                 "APICURIO_KAFKASQL_BOOTSTRAP_SERVERS": self.bootstrap,

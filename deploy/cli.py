@@ -10,7 +10,10 @@ from typing import Annotated
 import typer
 
 from deploy.parent import Program, listen, supervise
+from deploy.replay import replay
 from deploy.sandbox.cli import sandbox
+from deploy.sandbox.deliver import deliver
+from deploy.tail import tail
 from deploy.topics import topics
 from ingest import telemetry
 from ingest.settings import (
@@ -35,6 +38,9 @@ work = typer.Typer(help="A worker; run more of them for more.", no_args_is_help=
 app.add_typer(work, name="work")
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(topics, name="topics")
+app.add_typer(replay, name="replay")
+app.command()(tail)
+sandbox.command()(deliver)
 
 
 @app.command()

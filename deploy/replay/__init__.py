@@ -1,0 +1,9 @@
+"""Replays: a worker reads again what it has read before."""
+
+from .cli import replay as replay
+from .offsets import Move as Move
+from .offsets import Plan as Plan
+from .offsets import ReplayRefused as ReplayRefused
+from .offsets import Target as Target
+from .offsets import apply as apply
+from .offsets import plan as plan

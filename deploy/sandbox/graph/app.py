@@ -5,6 +5,7 @@ import secrets
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -39,7 +40,8 @@ class Service:
             return await self._control.handle(request)
         segments = [segment for segment in path.split("/") if segment]
         requested = segments.pop(0) if segments and is_version(segments[0]) else None
-        version = served_version(requested, self._graph.state.now())
+        now = self._graph.state.now()
+        version = served_version(requested, now)
         try:
             call = await _read_call(request, tuple(segments), version)
         except RefusedError as error:
@@ -48,7 +50,9 @@ class Service:
             answer = await self._answer(call)
         if answer.delay:
             await asyncio.sleep(answer.delay)
-        return await _respond(request, answer, version)
+        answer.headers.setdefault("facebook-api-version", version)
+        answer.headers["date"] = formatdate(now, usegmt=True)
+        return await _respond(request, answer)
 
     async def _answer(self, call: Call) -> Answer:
         if call.path or "batch" not in call.params:
@@ -93,9 +97,8 @@ def _bearer(request: web.BaseRequest) -> str | None:
     return token if kind in ("Bearer", "OAuth") else None
 
 
-async def _respond(request: web.BaseRequest, answer: Answer, version: str) -> web.StreamResponse:
+async def _respond(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
     headers = CIMultiDict(answer.headers)
-    headers.setdefault("facebook-api-version", version)
     headers["Content-Type"] = f"{answer.content_type}; charset=UTF-8"
     headers["x-fb-trace-id"] = secrets.token_urlsafe(8)
     headers["Cache-Control"] = "private, no-cache, no-store, must-revalidate"

@@ -65,13 +65,13 @@ def find_target(state: State, object_id: str) -> Target:
     if lead is not None:
         form, n = lead
         if state.form_exists(form):
-            return Target(kind="lead", object_id=object_id, page=state.form(form).page, form=form, n=n)
+            return Target(kind="lead", object_id=object_id, page=state.page_of(form), form=form, n=n)
     elif (number := state.form_number(object_id)) is not None:
-        return Target(kind="form", object_id=object_id, page=state.form(number).page, form=number)
+        return Target(kind="form", object_id=object_id, page=state.page_of(number), form=number)
     elif (number := state.page_number(object_id)) is not None:
         return Target(kind="page", object_id=object_id, page=number)
     elif (ad := ad_number(object_id)) is not None and state.form_exists(ad[0]):
-        return Target(kind="ad", object_id=object_id, page=state.form(ad[0]).page, form=ad[0], ad_slot=ad[1])
+        return Target(kind="ad", object_id=object_id, page=state.page_of(ad[0]), form=ad[0], ad_slot=ad[1])
     elif object_id in (state.world.app.app_id, state.world.foreign_app.app_id):
         return Target(kind="app", object_id=object_id)
     return Target(kind="none", object_id=object_id)

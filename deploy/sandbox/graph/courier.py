@@ -56,6 +56,10 @@ class Courier:
             self.acknowledged.add(leads)
         return Sent(kind=kind, status=status, answer=text, leads=leads, body=post.body.decode())
 
+    async def finish(self, number: int) -> None:
+        """Wait until a job is done."""
+        await self._tasks[number]
+
     async def stop(self, number: int) -> None:
         """End a job; what was not sent is not sent."""
         task = self._tasks[number]

@@ -152,16 +152,17 @@ class Job:
         if order.shuffle:
             chance.shuffle(leads)
         if order.duplicates:
-            again = [lead for lead in leads if chance.random() < order.duplicates]
-            for lead in again:
-                leads.insert(chance.randrange(len(leads) + 1), lead)
+            end = len(leads)
+            again = [(chance.uniform(place, end), lead) for place, lead in enumerate(leads)]
+            again = [item for item in again if chance.random() < order.duplicates]
+            leads = [lead for _, lead in sorted([*enumerate(leads), *again])]
         return leads
 
     def _posts(self, leads: list[int]) -> Iterator[Post]:
         """Leads packed into POSTs; the pages of one POST are neighbours."""
         waiting: dict[int, list[int]] = {}
         for lead in leads:
-            page = self._state.form(lead // LEADS_PER_FORM).page
+            page = self._state.page_of(lead // LEADS_PER_FORM)
             group = page // max(self.order.pages_per_post, 1)
             waiting.setdefault(group, []).append(lead)
             if len(waiting[group]) >= min(self.order.changes_per_post, MAX_CHANGES):
@@ -208,7 +209,7 @@ class Job:
                 self._acknowledge(post)
                 return
             delay = next(delays) * order.time_scale
-            if time.monotonic() + delay > end:
+            if delay and time.monotonic() + delay > end:  # the repetition at once is always made
                 self.given_up += 1
                 return
             await asyncio.sleep(delay)

@@ -10,7 +10,7 @@ from deploy.sandbox.graph.auth import Caller, check_page_access
 from deploy.sandbox.graph.call import Call, Target
 from deploy.sandbox.graph.errors import RefusedError, bad_parameter, missing, refusal
 from deploy.sandbox.graph.facts import LeadCrafted
-from deploy.sandbox.graph.ids import lead_id, lead_number
+from deploy.sandbox.graph.ids import FORM_IDS, lead_id, lead_number
 from deploy.sandbox.graph.leads import disclaimer_boxes
 from deploy.sandbox.graph.nodes import form_answer, lead_answer, page_answer
 from deploy.sandbox.graph.paging import envelope, page_of_list, read_slice
@@ -74,7 +74,7 @@ def read_forms(state: State, caller: Caller, target: Target, call: Call) -> dict
     if target.page is None:
         raise missing(target.object_id)
     check_page_access(state, caller, target.page, target.object_id)
-    numbers = {state.form(number).form_id: number for number in state.form_numbers(target.page)}
+    numbers = {FORM_IDS.id_of(number): number for number in state.form_numbers(target.page)}
     asked = call.params.get("fields")
     return page_of_list(
         call,

@@ -4,6 +4,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from deploy.sandbox.graph import facts
@@ -19,6 +20,8 @@ ADDED_FORMS = FORMS // 2
 HISTORY_DAYS = 110
 """How far back the leads of a new world reach; some are past Meta's 90 days."""
 
+FORMS_KEPT = 4096
+"""Forms nobody changed are made anew when they are needed; this many are kept."""
 MOST_HIDDEN = 100_000
 
 
@@ -65,8 +68,12 @@ class State:
         self._clock = clock
         self._journal = Journal(directory / "journal.jsonl")
         self._forget()
-        for line in self._journal.lines():
-            self._apply(facts.decode(line))
+        try:
+            for line in self._journal.lines():
+                self._apply(facts.decode(line))
+        except OtherWorldError:
+            self._journal.close()
+            raise
         if self.began_at == 0:
             self.begin(pages=pages, history=history)
 
@@ -191,19 +198,21 @@ class State:
 
     def form_exists(self, number: int) -> bool:
         """True for every form of a page that exists."""
-        if number in self._forms or number in self._added_pages:
-            return True
-        return number < ADDED_FORMS and self.world.form_origin(number)[0] < self.page_count
+        if number >= ADDED_FORMS:
+            return number in self._added_pages
+        return self.world.form_origin(number)[0] < self.page_count
+
+    def page_of(self, form: int) -> int:
+        """The number of the page a form belongs to."""
+        return self._added_pages[form] if form >= ADDED_FORMS else self.world.form_origin(form)[0]
 
     def _versions(self, number: int) -> _Forms:
-        forms = self._forms.get(number)
-        if forms is None:
-            page, template = self.world.form_origin(number)
-            forms = self._forms[number] = _Forms()
-            created = self.began_at - (HISTORY_DAYS + 10 + number % 30) * 24 * 3600
-            forms.first.append(0)
-            forms.versions.append(self._build(number, page, template, created, {}))
-        return forms
+        return self._forms.get(number) or self._untouched(number)
+
+    def _as_the_seed_made_it(self, number: int) -> _Forms:
+        page, template = self.world.form_origin(number)
+        created = self.began_at - (HISTORY_DAYS + 10 + number % 30) * 24 * 3600
+        return _Forms(first=[0], versions=[self._build(number, page, template, created, {})])
 
     def _build(self, number: int, page: int, template: str, created: float, changes: Mapping[str, object]) -> Form:
         return build_form(
@@ -223,6 +232,7 @@ class State:
         self.app_subscription = facts.AppSubscribed(callback_url=None)
         self._access: dict[int, Access] = {}
         self._forms: dict[int, _Forms] = {}
+        self._untouched = lru_cache(maxsize=FORMS_KEPT)(self._as_the_seed_made_it)
         self._changes: dict[int, dict[str, object]] = {}
         self._added_to: dict[int, list[int]] = {}
         self._added_pages: dict[int, int] = {}
@@ -274,7 +284,7 @@ class State:
                 self.clock_ahead = fact.ahead
 
     def _change_form(self, fact: facts.FormChanged) -> None:
-        forms = self._versions(fact.form)
+        forms = self._forms[fact.form] = self._versions(fact.form)
         old = forms.versions[-1]
         changes = self._changes.setdefault(fact.form, {})
         changes.update(fact.changes)

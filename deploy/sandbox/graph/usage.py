@@ -44,14 +44,13 @@ class Rolling:
     def seconds_until(self, limit: int, now: float) -> float:
         """How long until fewer than `limit` calls are left in the window, if nobody calls."""
         surplus = self.count(now) - limit + 1
+        if surplus <= 0:
+            return 0.0
         for slice_end, calls in self._slices:
-            if surplus <= 0:
-                break
             surplus -= calls
-            until = slice_end + self.window - now
             if surplus <= 0:
-                return max(until, 0.0)
-        return 0.0
+                return slice_end + self.window - now
+        return self.window
 
     @property
     def slice(self) -> float:

@@ -74,11 +74,7 @@ class World:
 
     def form_origin(self, form: int) -> tuple[int, str]:
         """`(page number, template)` of a form that the seed made."""
-        if form < _FORMS_OF_FIRST:
-            page = next(p for p in range(len(_FIRST_PAGES)) if form in dict(self.page(p).forms))
-        else:
-            page = len(_FIRST_PAGES) + (form - _FORMS_OF_FIRST) // 2
-        return page, dict(self.page(page).forms)[form]
+        return _form_origin(form)
 
     def page_token(self, page: int, generation: int = 0) -> str:
         """The page's access token; a replaced token is the next generation."""
@@ -106,6 +102,15 @@ def _page(number: int) -> Page:
         title = f"{_PAGE_NAMES[number % 3]} {number + 1}"
     forms = [(first + place, name) for place, name in enumerate(names)]
     return Page(number=number, page_id=PAGES.id_of(number), name=title, forms=forms)
+
+
+@lru_cache(maxsize=100_000)
+def _form_origin(form: int) -> tuple[int, str]:
+    if form < _FORMS_OF_FIRST:
+        page = next(number for number in range(len(_FIRST_PAGES)) if form in dict(_page(number).forms))
+    else:
+        page = len(_FIRST_PAGES) + (form - _FORMS_OF_FIRST) // 2
+    return page, dict(_page(page).forms)[form]
 
 
 @lru_cache

@@ -8,7 +8,7 @@ from deploy.sandbox.graph.courier import Courier
 from deploy.sandbox.graph.export import Style, download
 from deploy.sandbox.graph.forms import ad_id, templates
 from deploy.sandbox.graph.graph import Graph
-from deploy.sandbox.graph.ids import lead_id
+from deploy.sandbox.graph.ids import FORM_IDS, lead_id
 from deploy.sandbox.graph.leads import full_answer
 from deploy.sandbox.graph.shapes import AppInfo, FormInfo, Health, PageInfo
 
@@ -129,7 +129,7 @@ class WorldVerbs:
             token_subcode=access.token_subcode,
             refused_as=access.refused_as,
             subscribed_fields=access.subscribed_fields,
-            form_ids=[state.form(form).form_id for form in state.form_numbers(number)],
+            form_ids=[FORM_IDS.id_of(form) for form in state.form_numbers(number)],
         )
 
     def _form(self, number: int) -> FormInfo:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from deploy.demo import demo
 from deploy.parent import Program, listen, supervise
 from deploy.replay import replay
 from deploy.sandbox.cli import sandbox
@@ -39,6 +40,7 @@ app.add_typer(work, name="work")
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(topics, name="topics")
 app.add_typer(replay, name="replay")
+app.command()(demo)
 app.command()(tail)
 sandbox.command()(deliver)
 

@@ -1,0 +1,95 @@
+"""What became of everything that was delivered, read from the topics themselves: raw, fates, dead letters and leads."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from deploy.reading import Reader
+from ingest.records import DEAD, FATES, LEADS, OTHER, RAW, UPDATES, Received, Topics
+from schemas.shapes import Fate
+
+from .deliveries import Kind
+
+_DOOR = (RAW, UPDATES, OTHER, DEAD)
+_KINDS: Mapping[str, Kind] = {"dead": "dead", "skipped": "skipped", "duplicate": "duplicate"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one change became, and why where it is no lead."""
+
+    kind: Kind
+    reason: str = ""
+
+
+class Account:
+    """Reads on from where it stood, each time it is asked to."""
+
+    def __init__(self, reader: Reader, topics: Topics) -> None:
+        self.delivered: dict[str, list[Received]] = {}  # by the header `delivery`
+        self.leads: dict[str, Received] = {}  # by lead id, the last one
+        self.produced = 0  # records on leads.v1, those of replays included
+        self._reader = reader
+        self._topics = topics
+        self._stands: dict[str, dict[int, int]] = {}
+        self._mapped: set[str] = set()  # origins
+        self._fates: dict[str, Fate] = {}  # by stage/origin
+
+    def take_door(self) -> list[str]:
+        """What the door has written since; the ids of new deliveries."""
+        before = set(self.delivered)
+        for topic in _DOOR:
+            for received in self._new(topic):
+                if topic != DEAD or received.header("stage") == "ingest":
+                    self.delivered.setdefault(received.header("delivery") or "none", []).append(received)
+        return [delivery for delivery in self.delivered if delivery not in before]
+
+    def take_outcomes(self) -> None:
+        """What fetch and map have written since."""
+        for received in self._new(FATES):
+            self._fates[(received.key or b"").decode()] = json.loads(received.value or b"{}")
+        for received in self._new(LEADS):
+            self.produced += 1
+            self.leads[(received.key or b"").decode()] = received
+            self._mapped.add(received.origin)
+
+    def outcome(self, record: Received) -> Outcome:
+        """What a record of the door has become so far."""
+        topic = self._plain(record)
+        if topic == DEAD:
+            return Outcome(kind="dead", reason=record.header("fate-reason") or "")
+        if topic != RAW:
+            return Outcome(kind="kept")
+        if record.origin in self._mapped:
+            return Outcome(kind="lead")
+        for stage in ("fetch", "map"):
+            if fate := self._fates.get(f"{stage}/{record.origin}"):
+                return Outcome(kind=_KINDS[fate["fate"]], reason=fate["reason"])
+        return Outcome(kind="waiting")
+
+    def outcomes(self, delivery: str | None) -> Counter[Outcome]:
+        return Counter(self.outcome(record) for record in self._of(delivery))
+
+    def topics_of(self, delivery: str | None) -> Counter[str]:
+        return Counter(self._plain(record) for record in self._of(delivery))
+
+    def raw(self) -> list[Received]:
+        """Every notification of a lead."""
+        return [record for records in self.delivered.values() for record in records if self._plain(record) == RAW]
+
+    def waiting(self) -> int:
+        """How many notifications have no outcome yet."""
+        return sum(self.outcome(record).kind == "waiting" for record in self.raw())
+
+    def _of(self, delivery: str | None) -> list[Received]:
+        return [] if delivery is None else self.delivered[delivery]
+
+    def _plain(self, record: Received) -> str:
+        return record.topic.removeprefix(self._topics.prefix)
+
+    def _new(self, topic: str) -> Iterator[Received]:
+        stands = self._stands.setdefault(topic, {})
+        for received in self._reader.read(self._topics(topic), stands):
+            stands[received.partition] = received.offset + 1
+            yield received

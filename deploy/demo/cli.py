@@ -1,0 +1,162 @@
+"""`leadstream demo`, from its options to its exit code: nothing is left running unless that was asked for."""
+
+import shlex
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy.reading import Reader, ReadingError
+from deploy.replay import ReplayRefused
+from deploy.sandbox import Sandbox, SandboxError, default_home
+from deploy.sandbox.flock import held
+from deploy.sandbox.graph.admin import GraphAdminError
+from deploy.topics import ClusterError
+from ingest.registry import RegistryError
+
+from .programs import NAMES, ProgramFailed, Programs
+from .stage import Stage
+from .story import DemoFailed, Story
+from .world import World, delete_topics, make_topics, open_world
+
+_FAILURES = (
+    ClusterError,
+    DemoFailed,
+    GraphAdminError,
+    OSError,
+    ProgramFailed,
+    ReadingError,
+    RegistryError,
+    ReplayRefused,
+    SandboxError,
+)
+_INTERRUPTED = 128 + signal.SIGINT
+
+
+def demo(
+    *,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave all of it running, to look around.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="End what --keep left running.")] = False,
+    home: Annotated[
+        Path,
+        typer.Option(
+            help="The folder it lives in.",
+            default_factory=lambda: default_home().with_name("demo"),
+            show_default="your state folder",
+        ),
+    ],
+) -> None:
+    """All of it on this machine: a Kafka, the workers, ten signed deliveries, the decoded leads, a replay.
+
+    The first time it downloads 200 MB. A Kafka or registry that KAFKA_BOOTSTRAP_SERVERS or REGISTRY_URL names is used
+    instead of one of ours, under a prefix of its own. Exits 1 when anything is not as it has to be.
+
+    Example: leadstream demo --keep
+    """
+    home = home.absolute()
+    with Stage() as stage, _told(home, stage):
+        home.mkdir(parents=True, exist_ok=True)
+        with held(home / "lock", lambda: stage.step(f"waiting for another demo in {home}")):
+            if not stop:
+                _play(home, stage, keep=keep)
+            if not keep:
+                _end(home, stage)
+                _delete(home)
+
+
+def _play(home: Path, stage: Stage, *, keep: bool) -> None:
+    began = time.monotonic()
+    finished = False
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    Programs(home, {}).stop()
+    try:
+        stage.heading(
+            "The world outside",
+            "A real Kafka, a real schema registry, and a double of Meta's Graph API, on this machine.",
+        )
+        world = open_world(home / "sandbox", stage)
+        make_topics(world)
+        stage.step(f"topics and schemas: made as declared, under the prefix {world.kafka.topic_prefix}")
+        programs = Programs(home, world.environment)
+        with Reader(world.kafka) as reader:
+            _tell(Story(world, programs, reader, stage), stage)
+        stage.heading(f"All of it is as it has to be ({time.monotonic() - began:.0f} s)")
+        finished = True
+    finally:
+        if not finished:
+            _end(home, stage)
+    if keep:
+        _tell_how_to_look(world, programs, home, stage)
+    elif world.kafka_is_yours:
+        programs.stop()
+        delete_topics(world)
+
+
+def _tell(story: Story, stage: Stage) -> None:
+    stage.heading(
+        "leadstream", "The door, and two workers that fail and replay differently: fetch asks Meta, map nobody."
+    )
+    story.start()
+    stage.heading("Ten deliveries", "A 200 means Kafka has it: so Kafka is asked as soon as each is answered.")
+    story.deliver()
+    stage.heading("What became of them", "As the topics themselves tell it: nothing is dropped without a word.")
+    story.outcomes()
+    stage.heading("The leads", "Avro, keyed by lead, with every answer as it was given. These people are made up.")
+    leads = story.leads()
+    stage.heading("A replay", "Say the mapping had a defect: map reads Meta's answers again, and Meta is not asked.")
+    story.replay(leads)
+
+
+def _tell_how_to_look(world: World, programs: Programs, home: Path, stage: Stage) -> None:
+    settings = home / "env"
+    settings.touch(mode=0o600)
+    environment = {**world.environment, "INGEST_PORT": str(programs.port())}
+    settings.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in environment.items()))
+    option = "" if home == default_home().with_name("demo") else f" --home {shlex.quote(str(home))}"
+    stage.step("It goes on running. In a shell of yours:")
+    for line in (
+        f"set -a; . {shlex.quote(str(settings))}; set +a",
+        "leadstream tail --follow",
+        f"leadstream sandbox deliver --leads 500 --home {shlex.quote(str(home / 'sandbox'))}",
+        f"tail -f {shlex.quote(str(home))}/*/log",
+        f"leadstream demo --stop{option}",
+    ):
+        stage.step(f"  {line}")
+    if world.kafka_is_yours:
+        stage.step(f"Your Kafka keeps the topics that begin with {world.kafka.topic_prefix}, until you delete them.")
+
+
+def _end(home: Path, stage: Stage) -> None:
+    stage.moment("stopping everything")
+    Programs(home, {}).stop()
+    Sandbox(home / "sandbox").down()
+    stage.step("Nothing is left running.")
+
+
+def _delete(home: Path) -> None:
+    """What it wrote, its logs too; the downloads stay."""
+    Sandbox(home / "sandbox").wipe()
+    (home / "env").unlink(missing_ok=True)
+    for name in NAMES:
+        shutil.rmtree(home / name, ignore_errors=True)
+
+
+@contextmanager
+def _told(home: Path, stage: Stage) -> Iterator[None]:
+    """Failures in sentences."""
+    try:
+        yield
+    except _FAILURES as failure:
+        stage.pause()
+        typer.echo(
+            f"\nleadstream demo: {failure}\nThe logs of all programs: {home}/*/log, {home}/sandbox/*/log", err=True
+        )
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(_INTERRUPTED) from None

@@ -1,0 +1,179 @@
+"""The demo, scene by scene: each shows something and checks it; what is not as it has to be ends the demo."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from rich.table import Table
+from rich.text import Text
+
+from deploy import replay
+from deploy.reading import Decoder, Reader
+from deploy.sandbox.graph.admin import GraphAdmin
+from deploy.tail import LEAD_COLUMNS, lead_row
+from deploy.topics import admin_client
+from ingest.records import DETAILS, LEADS, RAW
+from schemas.shapes import Lead
+
+from .account import Account, Outcome
+from .deliveries import HISTORY, Answered, Delivery, ten
+from .programs import NAMES, Programs
+from .stage import Stage
+from .world import World
+
+_OUTCOMES_WITHIN = 60.0  # seconds
+_LOOK_EVERY = 0.3
+
+
+class DemoFailed(Exception):
+    """Something is not as it has to be; the text says what."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A delivery, how it was answered, and the header `delivery` of its records; None where there are none."""
+
+    delivery: Delivery
+    answered: Answered
+    id: str | None
+
+
+class Story:
+    """One run of the demo in a world with topics. Its scenes are told in their order."""
+
+    def __init__(self, world: World, programs: Programs, reader: Reader, stage: Stage) -> None:
+        self._world = world
+        self._programs = programs
+        self._stage = stage
+        self._graph = GraphAdmin(world.graph_url)
+        self._account = Account(reader, world.topics)
+        self._decode: Decoder[Lead] = Decoder(world.registry, "Lead", subject=world.topics.subject(LEADS))
+        self._sent: list[Sent] = []
+
+    def start(self) -> None:
+        began = time.monotonic()
+        for name in NAMES:
+            self._programs.start(name)
+        for name in NAMES:
+            self._programs.wait_ready(name, self._stage)
+        self._stage.step(f"serve, work fetch and work map are ready after {time.monotonic() - began:.1f} s")
+
+    def deliver(self) -> None:
+        """Sends the ten, looks on Kafka as soon as each is answered, and waits for what comes of them."""
+        self._graph.reset(history=HISTORY)
+        forms = {form.template: form.form_id for form in self._graph.forms()}
+        url = f"http://127.0.0.1:{self._programs.port()}/webhook"
+        for number, delivery in enumerate(ten(forms), start=1):
+            self._stage.moment(delivery.title)
+            answered = delivery.send(self._graph, url)
+            new = self._account.take_door()
+            if answered.status != delivery.status:
+                raise DemoFailed(f"delivery {number} was answered {answered.status} instead of {delivery.status}")
+            if len(new) != bool(delivery.expected):
+                raise DemoFailed(f"delivery {number} was answered {answered.status}, and Kafka has {len(new)} of it")
+            found = next(iter(new), None)
+            records = len(self._account.delivered[found]) if found else 0
+            self._stage.step(f"{number:>2}  {answered.status}  {records} on Kafka  {delivery.title}")
+            self._sent.append(Sent(delivery=delivery, answered=answered, id=found))
+        account = self._account
+        self._wait(lambda: not account.waiting(), lambda: f"{account.waiting()} changes have no outcome yet")
+
+    def outcomes(self) -> None:
+        """What each delivery became, held against what it has to become."""
+        table = Table("", "delivery", "answer", "on Kafka", "became", box=None, header_style="bold", pad_edge=False)
+        for number, sent in enumerate(self._sent, start=1):
+            outcomes = self._account.outcomes(sent.id)
+            kinds: Counter[str] = Counter()
+            for outcome, count in outcomes.items():
+                kinds[outcome.kind] += count
+            if kinds != Counter(sent.delivery.expected):
+                raise DemoFailed(f"delivery {number} became {dict(kinds)} instead of {dict(sent.delivery.expected)}")
+            topics = self._account.topics_of(sent.id)
+            table.add_row(
+                str(number),
+                Text.assemble(sent.delivery.title, "\n", (sent.delivery.why, "dim")),
+                sent.answered.status,
+                "\n".join(f"{count} {topic}" for topic, count in topics.items()) or "nothing",
+                "\n".join(f"{count} {_in_words(outcome)}" for outcome, count in outcomes.items()) or "refused",
+            )
+        self._stage.table(table)
+        fates = Counter(self._account.outcome(record).kind for record in self._account.raw())
+        told = " + ".join(f"{count} {kind}" for kind, count in fates.items())
+        self._stage.step("")
+        self._stage.step(f"{fates.total()} records on {RAW} = {told}: each has one fate.")
+
+    def leads(self) -> Mapping[str, Lead]:
+        """Every lead that a 200 has promised, decoded."""
+        promised = {lead for sent in self._sent if "lead" in sent.delivery.expected for lead in sent.answered.leads}
+        leads = self._leads()
+        if leads.keys() != promised:
+            missing, strange = len(promised - leads.keys()), len(leads.keys() - promised)
+            raise DemoFailed(f"{missing} leads that a 200 has promised are missing on {LEADS}, {strange} are strangers")
+        table = Table(*LEAD_COLUMNS, box=None, header_style="bold", pad_edge=False)
+        for lead in leads.values():
+            table.add_row(*lead_row(lead))
+        self._stage.table(table)
+        self._stage.step("")
+        self._stage.step(f"{len(promised)} leads were promised by a 200, and {len(leads)} are here.")
+        return leads
+
+    def replay(self, before: Mapping[str, Lead]) -> None:
+        """Map again from the first record on, and hold each lead against what it was."""
+        cluster, group, topic = (
+            admin_client(self._world.kafka),
+            self._world.topics.group("map"),
+            [self._world.topics(DETAILS)],
+        )
+        calls = self._graph.calls().total
+        if replay.plan(cluster, group, topic, "earliest").refusal is None:
+            raise DemoFailed("a replay is not refused while map runs")
+        self._stage.step("map runs: a replay is refused, for Kafka would drop the new offsets without a word")
+        self._programs.stop("map")
+        planned = replay.plan(cluster, group, topic, "earliest")
+        replay.apply(cluster, planned)
+        self._stage.step(f"map is stopped, and its group set back to the first of {planned.records} records")
+        self._account.take_outcomes()
+        produced = self._account.produced
+        began = time.monotonic()
+        self._programs.start("map")
+        ready = self._programs.wait_ready("map", self._stage)
+        self._wait(
+            lambda: self._account.produced - produced >= planned.records,
+            lambda: f"{self._account.produced - produced} of {planned.records} leads came again",
+        )
+        seconds = time.monotonic() - began
+        after = self._leads()
+        equal = sum(after.get(lead_id) == lead for lead_id, lead in before.items())
+        asked = self._graph.calls().total - calls
+        self._stage.step(
+            f"map started again: {planned.records} leads came again in {seconds:.1f} s ({ready:.1f} s to start)"
+        )
+        self._stage.step(f"{equal} of {len(before)} leads are identical, and Meta was asked {asked} times.")
+        if not equal == len(before) == len(after) or asked:
+            raise DemoFailed("the replay did not bring the same leads again without asking Meta")
+
+    def _leads(self) -> Mapping[str, Lead]:
+        return {lead_id: self._decode(found.value or b"") for lead_id, found in sorted(self._account.leads.items())}
+
+    def _wait(self, until: Callable[[], bool], what: Callable[[], str]) -> None:
+        began = time.monotonic()
+        while True:
+            self._account.take_outcomes()
+            if until():
+                return
+            waited = time.monotonic() - began
+            if waited > _OUTCOMES_WITHIN:
+                raise DemoFailed(f"after {waited:.0f} s {what()}")
+            self._stage.moment(f"{what()} ({waited:.0f} s)")
+            time.sleep(_LOOK_EVERY)
+
+
+def _in_words(outcome: Outcome) -> str:
+    match outcome.kind:
+        case "lead" | "kept" | "waiting":
+            return outcome.kind
+        case "dead":
+            return f"dead letter: {outcome.reason}"
+        case _:
+            return f"{outcome.kind}: {outcome.reason}"

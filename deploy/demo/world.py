@@ -1,0 +1,110 @@
+"""Where the demo takes place: its own sandbox, or the user's Kafka and registry; under a fresh prefix each time."""
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from pydantic import SecretStr
+
+import schemas
+from deploy.sandbox import FREE_PORTS, Progress, Sandbox, given_by_settings
+from deploy.topics import ClusterError, admin_client, apply, plan
+from ingest.records import Topics
+from ingest.registry import open_registry
+from ingest.settings import KafkaSettings, RegistrySettings, read
+
+PREFIX = "demo-"
+
+_PATIENCE = 15.0  # seconds for a broker to answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Settings in both forms: for us, and as the environment of the programs."""
+
+    kafka: KafkaSettings
+    registry: RegistrySettings
+    environment: Mapping[str, str]
+    kafka_is_yours: bool
+
+    @property
+    def topics(self) -> Topics:
+        return Topics(prefix=self.kafka.topic_prefix)
+
+    @property
+    def graph_url(self) -> str:
+        return self.environment["META_GRAPH_URL"]
+
+
+def open_world(home: Path, progress: Progress) -> World:
+    """Starts what does not run. SandboxError or SettingsError when it cannot be had."""
+    sandbox = Sandbox(home, FREE_PORTS, given_by_settings())
+    sandbox.up((), progress)
+    found, yours = sandbox.env(), {part.name for part in sandbox.status() if part.yours}
+    prefix = f"{PREFIX}{secrets.token_hex(3)}."
+    servers, url = found["KAFKA_BOOTSTRAP_SERVERS"], found["REGISTRY_URL"]
+    # Of what is the user's own, the login too; ours has none.
+    kafka = (
+        read(KafkaSettings).model_copy(update={"kafka_bootstrap_servers": servers, "topic_prefix": prefix})
+        if "kafka" in yours
+        else KafkaSettings(kafka_bootstrap_servers=servers, kafka_security_protocol="PLAINTEXT", topic_prefix=prefix)
+    )
+    registry = (
+        read(RegistrySettings)
+        if "registry" in yours
+        else RegistrySettings(registry_url=url, registry_username="", registry_password=SecretStr(""))
+    )
+    door = {"INGEST_HOST": "127.0.0.1", "INGEST_PORT": "0"}
+    return World(
+        kafka=kafka,
+        registry=registry,
+        environment={**found, **_as_environment(kafka), **_as_environment(registry), **door},
+        kafka_is_yours="kafka" in yours,
+    )
+
+
+def make_topics(world: World) -> None:
+    """Makes topics and schemas as declared. ClusterError or RegistryError when that cannot be."""
+
+    async def made() -> None:
+        cluster, settings = admin_client(world.kafka), world.registry
+        async with open_registry(
+            settings.registry_url, username=settings.registry_username, password=settings.registry_password
+        ) as registry:
+            differences = await plan(cluster, registry, prefix=world.kafka.topic_prefix)
+            for difference in await apply(differences, cluster, registry):
+                raise ClusterError(difference.sentence)
+
+    asyncio.run(made())
+
+
+def delete_topics(world: World) -> None:
+    """From a cluster that stays: what was made under our prefix, which nobody else has."""
+    cluster = admin_client(world.kafka)
+    try:
+        for deleted in cluster.delete_topics([world.topics(name) for name in schemas.topics()]).values():
+            deleted.result(_PATIENCE)
+        for deleted in cluster.delete_consumer_groups([world.topics.group(name) for name in ("fetch", "map")]).values():
+            deleted.result(_PATIENCE)
+    except (KafkaException, TimeoutError):
+        raise ClusterError(
+            f"not every topic and group that begins with {world.kafka.topic_prefix} could be deleted"
+        ) from None
+
+
+def _as_environment(settings: KafkaSettings | RegistrySettings) -> dict[str, str]:
+    """By the names the programs read; a path is made absolute, as they run elsewhere."""
+
+    def text(value: object) -> str:
+        match value:
+            case SecretStr():
+                return value.get_secret_value()
+            case Path():
+                return str(value.absolute())
+            case _:
+                return str(value)
+
+    return {name.upper(): text(value) for name, value in settings if value is not None}

@@ -31,7 +31,7 @@ def begin(settings: KafkaSettings, group: str, topics: Sequence[str]) -> None:
     What a live group has is left alone: the member that was there first has done it. NoTopics, or KafkaException when
     no broker answers.
     """
-    admin = AdminClient(dict(client_options(settings)))
+    admin = AdminClient({**client_options(settings), "log_level": 0})  # its errors reach us as exceptions
     partitions = _partitions(admin, topics)
     asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, partitions)])
     held = asked[group].result(_PATIENCE).topic_partitions

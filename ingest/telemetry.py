@@ -111,9 +111,22 @@ def start_logging(process: str) -> None:
 
 
 class _LibraryRecords(logging.Handler):
+    """One line a minute for each place in a library: a client whose broker is away warns ten times a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+        self._unsaid: dict[str, int] = {}
+
     def emit(self, record: logging.LogRecord) -> None:
+        where = f"{record.module}:{record.lineno}"
+        if record.created - self._said.get(where, -_SAY_EVERY) < _SAY_EVERY:
+            self._unsaid[where] = self._unsaid.get(where, 0) + 1
+            return
+        self._said[where] = record.created
         error = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
-        _logger.warning("library", library=record.name, where=f"{record.module}:{record.lineno}", error=error)
+        _logger.warning("library", library=record.name, where=where, error=error, unsaid=self._unsaid.pop(where, 0))
 
 
+_SAY_EVERY = 60.0
 _logger = structlog.get_logger()

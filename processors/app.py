@@ -41,7 +41,10 @@ async def work_fetch(stop: asyncio.Event, report: Report) -> None:
     patience.tell("fetch")
     codec: Codec[LeadDetails] = await _codec("LeadDetails", topics.subject(DETAILS))
     connections = aiohttp.TCPConnector(limit=work.fetch_concurrency)
-    async with _producer(kafka, topics) as producer, aiohttp.ClientSession(connector=connections) as session:
+    async with (
+        _producer(kafka, topics) as producer,
+        aiohttp.ClientSession(connector=connections, cookie_jar=aiohttp.DummyCookieJar()) as session,
+    ):
         graph = GraphClient(session, meta)
         step = Fetch(
             graph=graph,
@@ -59,6 +62,7 @@ async def work_fetch(stop: asyncio.Event, report: Report) -> None:
             topics=[topics(RAW), topics(AGAIN)],
             step=step,
             size=work.fetch_window,
+            reachable=producer.reachable,
             report=report,
         ).run(stop)
 
@@ -83,6 +87,7 @@ async def work_map(stop: asyncio.Event, report: Report) -> None:
             topics=[topics(DETAILS)],
             step=step,
             size=work.map_window,
+            reachable=producer.reachable,
             report=report,
         ).run(stop)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from ssl import create_default_context
@@ -19,6 +19,7 @@ from processors.consumer import DRAIN_SECONDS, WindowedTransport
 from processors.window import Window
 
 STOP_SECONDS = DRAIN_SECONDS + 10.0
+_PATIENCE = 1.0
 
 
 class WorkerFailed(Exception):
@@ -37,7 +38,8 @@ class WindowedApp(faust.App):
 class Worker:
     """Reads `topics` for `group` and runs `step` on each record, `size` of them open at once.
 
-    `report(ready, why)` is called about every second: ready means that partitions are assigned and Kafka answers.
+    `report(ready, why)` is called about every second: ready means that partitions are assigned and that Kafka answers,
+    which `reachable` tells within the seconds it is given.
     """
 
     def __init__(
@@ -48,8 +50,10 @@ class Worker:
         topics: Sequence[str],
         step: Step,
         size: int,
+        reachable: Callable[[float], Awaitable[bool]],
         report: Callable[[bool, str], None],
     ) -> None:
+        self._reachable = reachable
         self._report = report
         self._begin = partial(begin, kafka, group, topics)
         self._defect: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -88,11 +92,15 @@ class Worker:
             if self._app.should_stop:
                 raise WorkerFailed from self._app.crash_reason
             self._open.set(len(self._window))
-            self._tell()
+            await self._tell()
 
-    def _tell(self) -> None:
-        rebalancing = self._app.rebalancing or not self._app.consumer.assignment()
-        self._report(not rebalancing, "waiting for partitions" if rebalancing else "")
+    async def _tell(self) -> None:
+        if not await self._reachable(_PATIENCE):
+            self._report(False, "the broker does not answer")
+        elif self._app.rebalancing or not self._app.consumer.assignment():
+            self._report(False, "waiting for partitions")
+        else:
+            self._report(True, "")
 
     def _on_defect(self, error: Exception) -> None:
         telemetry.log("error", "worker.crashed", error=type(error).__name__)

@@ -114,6 +114,13 @@ def test_hidden_ad_fields_fail_the_request_or_are_left_out(peer: Peer) -> None:
     assert peer.read(fields=("id", "ad_id")).export_all_data() == {"id": peer.lead}
 
 
+def test_a_field_may_need_a_capability_the_app_lacks(peer: Peer) -> None:
+    """As in facebook-java-business-sdk#450: one field too many, and the whole lead is refused with #3."""
+    peer.admin.hide_fields(peer.page.page_id, ["post_submission_check_result"], code=3)
+    assert code_of(peer.refusal(lambda: peer.read(fields=("id", "post_submission_check_result")))) == (3, None)
+    assert peer.read()["id"] == peer.lead
+
+
 def test_a_lead_of_another_page_looks_like_one_that_does_not_exist(peer: Peer) -> None:
     other = peer.api(peer.pages[1].token)
     foreign = peer.refusal(lambda: peer.read(other))

@@ -78,7 +78,7 @@ EVERYTHING: tuple[Fact, ...] = (
     facts.TokenMarked(page=1, subcode=463),
     facts.TokenDescribed(page=2, expires_at=5, data_access_expires_at=6, missing_scopes=["leads_retrieval"]),
     facts.AccessChanged(page=2, how="10"),
-    facts.FieldsRestricted(page=0, fields=["ad_id"], omit=True),
+    facts.FieldsRestricted(page=0, fields=["ad_id"], code=3, omit=True),
     facts.PageSubscribed(page=0, fields=["leadgen", "feed"]),
     facts.AppSubscribed(callback_url="http://127.0.0.1:1/webhook", fields=["leadgen"], include_values=False),
     facts.ClockSet(ahead=60.0),

@@ -231,9 +231,12 @@ class GraphAdmin:
         """They may be read again."""
         self._ask("restore_access", page=page)
 
-    def hide_fields(self, page: str, fields: Sequence[str], *, omit: bool = False) -> None:
-        """Lead fields the page's token may not read: asking is #100, or with `omit` they are left out. [] shows all."""
-        self._ask("hide_fields", page=page, fields=list(fields), omit=omit)
+    def hide_fields(self, page: str, fields: Sequence[str], *, code: int = 100, omit: bool = False) -> None:
+        """Lead fields the page's token may not read: asking fails with `code`, or with `omit` they are just not there.
+
+        Code 3 was seen for `post_submission_check_result` (facebook-java-business-sdk#450). [] shows all again.
+        """
+        self._ask("hide_fields", page=page, fields=list(fields), code=code, omit=omit)
 
     def throttle(self, page: str, *, seconds: float) -> None:
         """The page is over its budget for so long: 80005, and the header says how many minutes are left. 0 ends it."""

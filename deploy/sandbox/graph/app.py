@@ -14,7 +14,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from deploy.sandbox.graph.batch import answer_batch
-from deploy.sandbox.graph.call import Answer, Call
+from deploy.sandbox.graph.call import Answer, Call, refused
 from deploy.sandbox.graph.control import Control
 from deploy.sandbox.graph.errors import RefusedError, bad_parameter
 from deploy.sandbox.graph.graph import Graph
@@ -45,7 +45,7 @@ class Service:
         try:
             call = await _read_call(request, tuple(segments), version)
         except RefusedError as error:
-            answer = Answer(status=error.refusal.status, body=error.refusal.body(), code=error.refusal.code)
+            answer = refused(error.refusal)
         else:
             answer = await self._answer(call)
         if answer.delay:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
-from deploy.sandbox.graph.call import Answer, Call
+from deploy.sandbox.graph.call import Answer, Call, refused
 from deploy.sandbox.graph.errors import RefusedError, bad_parameter
 from deploy.sandbox.graph.graph import Graph
 from deploy.sandbox.graph.versions import is_version, served_version
@@ -39,14 +39,14 @@ class Item:
 
 async def answer_batch(graph: Graph, call: Call) -> Answer:
     """The answer to a whole batch. Its usage headers are those of all the pages its items concern."""
-    refused = graph.refuse_batch(call)
-    if refused is not None:
-        graph.note_batch(call, refused)
-        return refused
+    refusal = graph.refuse_batch(call)
+    if refusal is not None:
+        graph.note_batch(call, refusal)
+        return refusal
     try:
         items = _read_items(call.params.get("batch", ""))
     except RefusedError as error:
-        return Answer(status=error.refusal.status, body=error.refusal.body(), code=error.refusal.code)
+        return refused(error.refusal)
     answers = [await graph.answer(_call_of(item, call, graph), in_batch=True) for item in items]
     include_headers = call.params.get("include_headers", "true").lower() not in ("false", "0")
     texts = [

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from deploy.sandbox.graph.errors import Refusal
 from deploy.sandbox.graph.forms import ad_number
 from deploy.sandbox.graph.ids import lead_number
 from deploy.sandbox.graph.state import State
@@ -75,6 +76,14 @@ def find_target(state: State, object_id: str) -> Target:
     elif object_id in (state.world.app.app_id, state.world.foreign_app.app_id):
         return Target(kind="app", object_id=object_id)
     return Target(kind="none", object_id=object_id)
+
+
+def refused(refusal: Refusal) -> Answer:
+    """A refusal as an answer."""
+    headers = {}
+    if refusal.code == 190:  # noqa: PLR2004 - the code of everything that is wrong with a token
+        headers["www-authenticate"] = f'OAuth "Facebook Platform" "invalid_token" "{refusal.message}"'
+    return Answer(status=refusal.status, body=refusal.body(), code=refusal.code, headers=headers)
 
 
 def graph_json(value: object) -> str:

@@ -106,10 +106,11 @@ class AccessChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldsRestricted:
-    """The page's token may not read these lead fields: asking is #100, or with `omit` they are left out."""
+    """The page's token may not read these lead fields: asking meets `code`, or with `omit` they are left out."""
 
     page: int
     fields: Sequence[str]
+    code: int
     omit: bool
 
 

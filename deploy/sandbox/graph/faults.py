@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass, field
 
-from deploy.sandbox.graph.call import Answer
+from deploy.sandbox.graph.call import Answer, refused
 from deploy.sandbox.graph.errors import refusal
 from deploy.sandbox.graph.shapes import Fault, Latency
 
@@ -110,8 +110,9 @@ def replaced_answer(fault: Fault, object_id: str) -> Answer | None:  # noqa: PLR
     """The answer a fault gives instead of the real one; None when the real one is given and then spoiled."""
     match fault.kind:
         case "error":
-            refused = refusal(fault.code, fault.subcode, object_id=object_id)
-            return Answer(status=fault.status or refused.status, body=refused.body(), code=fault.code)
+            answer = refused(refusal(fault.code, fault.subcode, object_id=object_id))
+            answer.status = fault.status or answer.status
+            return answer
         case "status":
             return Answer(status=fault.status or 503, body=fault.body, content_type="text/plain", code=-1)
         case "html":

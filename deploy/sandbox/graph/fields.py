@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from deploy.sandbox.graph.errors import bad_parameter, unknown_field
+from deploy.sandbox.graph.errors import RefusedError, bad_parameter, refusal, unknown_field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +14,26 @@ class Field:
     name: str
     arguments: tuple[tuple[str, str], ...] = ()
     inner: tuple["Field", ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hidden:
+    """Fields a token may not read: asking for one is refused with `code`, or with `omit` it is just not there."""
+
+    fields: frozenset[str] = frozenset()
+    code: int = 100
+    omit: bool = False
+
+    def refuse(self, name: str, node_type: str) -> None:
+        """Raise what asking for a hidden field meets, if anything."""
+        if self.omit:
+            return
+        if self.code == 100:  # noqa: PLR2004 - the code of a field that does not exist
+            raise unknown_field(name, node_type)
+        raise RefusedError(refusal(self.code))
+
+
+NOTHING_HIDDEN = Hidden()
 
 
 @lru_cache(maxsize=1024)
@@ -59,21 +79,21 @@ def select(
     allowed: frozenset[str],
     node_type: str,
     defaults: Sequence[str],
-    hidden: frozenset[str] = frozenset(),
-    omit_hidden: bool = False,
+    hidden: Hidden = NOTHING_HIDDEN,
 ) -> dict[str, object]:
     """The asked fields of `node`, in the order asked, and always its id.
 
-    A field that is not `allowed` fails the whole request with #100, and so does a `hidden` one unless `omit_hidden`.
-    A field without a value is left out, as at Meta.
+    A field that is not `allowed` fails the whole request with #100. A field without a value is left out, as at Meta.
     """
-    fields = parse_fields(asked) if asked else tuple(Field(name=name) for name in defaults if name not in hidden)
+    fields = parse_fields(asked) if asked else tuple(Field(name=name) for name in defaults if name not in hidden.fields)
     answer: dict[str, object] = {}
     for field in fields:
         name = field.name
-        if name not in allowed or (name in hidden and not omit_hidden):
+        if name not in allowed:
             raise unknown_field(name, node_type)
-        if name in node and name not in hidden:
+        if name in hidden.fields:
+            hidden.refuse(name, node_type)
+        elif name in node:
             answer[name] = _narrow(node[name], field.inner)
     answer.setdefault("id", node["id"])
     return answer

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from deploy.sandbox.graph import edges, subscriptions, tokens
 from deploy.sandbox.graph.auth import Caller, Tokens
-from deploy.sandbox.graph.call import NOTHING, Answer, Call, Target, find_target, graph_json
+from deploy.sandbox.graph.call import NOTHING, Answer, Call, Target, find_target, graph_json, refused
 from deploy.sandbox.graph.calls import CallLog
 from deploy.sandbox.graph.errors import RefusedError, missing, refusal
 from deploy.sandbox.graph.export import export_leads
@@ -93,7 +93,7 @@ class Graph:
             try:
                 self.tokens.caller(call.token, call.params)
             except RefusedError as error:
-                answer = Answer(status=error.refusal.status, body=error.refusal.body(), code=error.refusal.code)
+                answer = refused(error.refusal)
         if answer is not None and fault is not None:
             spoil(fault, answer)
         return answer
@@ -136,11 +136,7 @@ class Graph:
                 return Answer(status=200, body=text, content_type="text/tab-separated-values")
             return Answer(status=200, body=graph_json(await self._dispatch(call, caller, endpoint, target)))
         except RefusedError as error:
-            refused = error.refusal
-            headers = {}
-            if refused.code == 190:  # noqa: PLR2004 - the token's own code
-                headers["www-authenticate"] = f'OAuth "Facebook Platform" "invalid_token" "{refused.message}"'
-            return Answer(status=refused.status, body=refused.body(), code=refused.code, headers=headers)
+            return refused(error.refusal)
 
     async def _dispatch(  # noqa: PLR0911, PLR0912 - one line for each endpoint, and no other place for them
         self, call: Call, caller: Caller, endpoint: str, target: Target

@@ -108,15 +108,13 @@ def find_lead(state: State, caller: Caller, target: Target, verb: str = "get") -
 
 def lead_answer(state: State, lead: Lead, asked: str | None) -> dict[str, object]:
     """The asked fields of a lead, as this page's token may read them."""
-    access = state.access(lead.form.page)
     return select(
         full_answer(lead, seed=state.world.seed),
         asked,
         allowed=LEAD_FIELDS,
         node_type="Lead",
         defaults=LEAD_DEFAULTS,
-        hidden=access.hidden_fields,
-        omit_hidden=access.omits_hidden,
+        hidden=state.access(lead.form.page).hidden,
     )
 
 

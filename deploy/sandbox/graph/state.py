@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deploy.sandbox.graph import facts
 from deploy.sandbox.graph.facts import Fact
+from deploy.sandbox.graph.fields import NOTHING_HIDDEN, Hidden
 from deploy.sandbox.graph.forms import Form, build_form
 from deploy.sandbox.graph.ids import FORM_IDS, FORMS, LEADS_PER_FORM, PAGES, lead_id, lead_number
 from deploy.sandbox.graph.journal import Journal
@@ -39,8 +40,7 @@ class Access:
     data_access_expires_at: int = 0
     missing_scopes: tuple[str, ...] = ()
     refused_as: str | None = None
-    hidden_fields: frozenset[str] = frozenset()
-    omits_hidden: bool = False
+    hidden: Hidden = NOTHING_HIDDEN
     subscribed_fields: tuple[str, ...] = ("leadgen",)
 
 
@@ -274,8 +274,8 @@ class State:
             case facts.AccessChanged():
                 self.access(fact.page).refused_as = fact.how
             case facts.FieldsRestricted():
-                access = self.access(fact.page)
-                access.hidden_fields, access.omits_hidden = frozenset(fact.fields), fact.omit
+                hidden = Hidden(fields=frozenset(fact.fields), code=fact.code, omit=fact.omit)
+                self.access(fact.page).hidden = hidden
             case facts.PageSubscribed():
                 self.access(fact.page).subscribed_fields = tuple(fact.fields)
             case facts.AppSubscribed():

@@ -69,9 +69,10 @@ class TroubleVerbs:
         """They may again."""
         self._state.record(facts.AccessChanged(page=page_number(self._state, page), how=None))
 
-    async def hide_fields(self, page: str, fields: Sequence[str], omit: bool) -> None:
+    async def hide_fields(self, page: str, fields: Sequence[str], code: int, omit: bool) -> None:
         """Lead fields the page's token may not read."""
-        self._state.record(facts.FieldsRestricted(page=page_number(self._state, page), fields=fields, omit=omit))
+        number = page_number(self._state, page)
+        self._state.record(facts.FieldsRestricted(page=number, fields=fields, code=code, omit=omit))
 
     async def throttle(self, page: str, seconds: float) -> None:
         """The page's budget is used up for so long."""

@@ -191,6 +191,7 @@ def test_leads_are_listed_newest_first_without_the_deleted_and_the_expired(
     low, high = leads.readable_between(clock)
     assert list(leads.newest_first(low, high)) == expected[::-1]
     assert list(leads.oldest_first(low, high)) == expected
+    assert [n for n in range(leads.count + 1) if leads.is_readable(n, clock)] == sorted(expected)
     assert leads.expired(clock) == sum(leads.created(n) <= now for n in set(range(leads.count)) - leads.deleted)
     for n in expected:
         assert next(leads.oldest_first(leads.position_of(n), high)) == n

@@ -40,7 +40,8 @@ def test_without_it_the_systems_is_taken_if_it_is_new_enough(no_java: None, tmp_
 def test_a_java_home_goes_before_the_path(no_java: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path / "bin", "21.0.7")
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "home"))
-    assert find_java(21) == install(tmp_path / "home" / "bin", "25")
+    java = install(tmp_path / "home" / "bin", "25")
+    assert find_java(21) == java
 
 
 @pytest.mark.parametrize(("version", "said"), [("17.0.15", "is Java 17"), ("1.8.0_452", "is Java 8")])

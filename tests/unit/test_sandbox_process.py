@@ -35,7 +35,7 @@ def test_a_started_program_is_found_again_by_whoever_knows_its_folder(program: P
     program.start(["sleep", "60"], {})
     assert program.pid is not None
     assert Process(program.directory).pid == program.pid
-    assert Path(f"/proc/{program.pid}/cmdline").read_text().startswith("sleep\0")
+    until(lambda: Path(f"/proc/{program.pid}/cmdline").read_text().startswith("sleep\0"))
 
 
 def test_it_has_a_session_of_its_own_so_that_a_closed_terminal_does_not_end_it(program: Process) -> None:

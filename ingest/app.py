@@ -23,6 +23,10 @@ PATH = "/webhook"
 BACKLOG = 1024  # connections the kernel holds while the loop is busy
 KEEP_ALIVE_SECONDS = 75.0  # also the time a sender has for its headers
 LINGER_SECONDS = 2.0  # how long an unread body is thrown away after a refusal, so that the sender sees the answer
+# What the kernel and aiohttp take of a body before the door counts it, per connection: with asyncio's quarter of a
+# megabyte, a few hundred connections that are all refused would hold more than everything that is accepted.
+SOCKET_BYTES = 2**16
+READ_BYTES = 2**14
 BROKER_SECONDS = 1.0  # within which the broker has to answer for us to be ready
 
 
@@ -45,7 +49,7 @@ def build_runner(app: web.Application, *, drain: float) -> web.AppRunner:
         auto_decompress=False,
         keepalive_timeout=KEEP_ALIVE_SECONDS,
         lingering_time=LINGER_SECONDS,
-        read_bufsize=2**16,
+        read_bufsize=READ_BYTES,
         shutdown_timeout=drain,
     )
 
@@ -63,6 +67,7 @@ async def serve(
 
     Takes `ingest_ack_timeout` seconds and a little more to end. ProducerFailed when it had to end by itself.
     """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BYTES)
     failed = asyncio.Event()
     timeout = webhook.ingest_ack_timeout
     producer = ConfluentProducer(kafka, Topics(prefix=kafka.topic_prefix), timeout=timeout)

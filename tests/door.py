@@ -7,14 +7,18 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 
 import aiohttp
 from pydantic import SecretStr
 
+import schemas
+from deploy.topics.cluster import admin_client, create
+from deploy.topics.differences import MissingTopic, topic_differences
 from ingest.app import build_app, build_runner
 from ingest.kafka import Producer
-from ingest.records import Record
-from ingest.settings import AppSecret, MetaSettings, WebhookSettings
+from ingest.records import DEAD, OTHER, RAW, UPDATES, Record, Topics
+from ingest.settings import AppSecret, KafkaSettings, MetaSettings, WebhookSettings
 from ingest.views import Door
 
 APP_SECRET = "planted-app-secret"
@@ -84,11 +88,9 @@ class Answered:
 
 
 @asynccontextmanager
-async def sending(sock: socket.socket) -> AsyncIterator[Sender]:
-    host, port = sock.getsockname()
-    # Without a limit: a flood is a flood. Bytes are sent as they are given, compressed or not.
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+async def sending_to(host: str, port: int) -> AsyncIterator[Sender]:
+    """A sender without a limit of connections: a flood is a flood."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), auto_decompress=False) as session:
         yield Sender(f"http://{host}:{port}/webhook", session)
 
 
@@ -102,7 +104,7 @@ async def open_door(producer: Producer, **settings: object) -> AsyncIterator["Op
     with listening() as sock:
         await aiohttp.web.SockSite(runner, sock).start()
         try:
-            async with sending(sock) as sender:
+            async with sending_to(*sock.getsockname()) as sender:
                 yield Opened(door, sender, fatal)
         finally:
             await runner.cleanup()
@@ -136,3 +138,11 @@ class Broker:
 
     async def reachable(self, timeout: float) -> bool:
         return self.refusal is None
+
+
+def create_topics(kafka: KafkaSettings) -> None:
+    """The topics that the door writes, as they are declared."""
+    names = Topics(prefix=kafka.topic_prefix)
+    declared = [schemas.topics()[topic] for topic in (RAW, UPDATES, OTHER, DEAD)]
+    missing = [topic_differences(topic, name=names(topic.name), found=None, replication=1) for topic in declared]
+    create(admin_client(kafka), [each for each in chain(*missing) if isinstance(each, MissingTopic)])

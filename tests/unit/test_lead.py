@@ -32,8 +32,6 @@ FORM: dict[str, Any] = {
             "options": [{"key": "honda", "value": "Honda Civic"}, {"value": "BMW, any"}],
         },
         {"id": "6", "key": "selected_dealer", "label": "Dealer", "type": "STORE_LOOKUP"},
-        {"id": "7", "key": "cpf", "label": "CPF", "type": "ID_CPF"},
-        {"id": "8", "key": "hologram", "label": "Hologram", "type": "HOLOGRAM_3D"},
     ],
     "tracking_parameters": [{"key": "utm_source", "value": "fb"}],
     "legal_content": {
@@ -163,6 +161,85 @@ def test_without_a_form_metas_own_names_of_standard_questions_decide() -> None:
     assert lead["problems"] == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "field", "raw", "value"),
+    [
+        ("EMAIL", "email", "a@example.com", "a@example.com"),
+        ("WORK_EMAIL", "work_email", "a@example.com", "a@example.com"),
+        ("PHONE", "phone", "+4915112345678", "+4915112345678"),
+        ("PHONE_OTP", "phone", "+4915112345678", "+4915112345678"),
+        ("USER_PROVIDED_PHONE_NUMBER", "phone", "+4915112345678", "+4915112345678"),
+        ("WORK_PHONE_NUMBER", "work_phone", "+4915112345678", "+4915112345678"),
+        ("WHATSAPP_NUMBER", "whatsapp", "+4915112345678", "+4915112345678"),
+        ("FULL_NAME", "full_name", PERSON, PERSON),
+        ("FIRST_NAME", "first_name", "Rosa", "Rosa"),
+        ("LAST_NAME", "last_name", "Luxemburg", "Luxemburg"),
+        ("DOB", "date_of_birth", "1971-03-05", date(1971, 3, 5)),
+        ("GENDER", "gender", "female", "female"),
+        ("MARITIAL_STATUS", "marital_status", "single", "single"),
+        ("RELATIONSHIP_STATUS", "relationship_status", "single", "single"),
+        ("EDUCATION_LEVEL", "education_level", "doctorate", "doctorate"),
+        ("MILITARY_STATUS", "military_status", "none", "none"),
+        ("COMPANY_NAME", "company_name", "Vorwärts", "Vorwärts"),
+        ("JOB_TITLE", "job_title", "Editor", "Editor"),
+        ("WEBSITE", "website", "example.com", "example.com"),
+        ("STREET_ADDRESS", "street_address", "Cranachstr. 58", "Cranachstr. 58"),
+        ("ADDRESS_LINE_TWO", "address_line_two", "2nd floor", "2nd floor"),
+        ("CITY", "city", "Berlin", "Berlin"),
+        ("STATE", "state", "Berlin", "Berlin"),
+        ("PROVINCE", "state", "Berlin", "Berlin"),
+        ("POST_CODE", "post_code", "12157", "12157"),
+        ("ZIP", "post_code", "12157", "12157"),
+        ("COUNTRY", "country", "de", "DE"),
+    ],
+)
+def test_each_standard_question_has_a_field(kind: str, field: str, raw: str, value: object) -> None:
+    form = {"questions": [{"key": "renamed", "type": kind}]}
+    lead: dict[str, object] = {**map_lead(details(answered(("renamed", [raw])), form=form))}
+    empty: dict[str, object] = {**map_lead(details(answered(("renamed", [])), form=form))}
+    changed = {name for name in lead if lead[name] != empty[name]}
+    assert changed == {field, "answers"}
+    assert lead[field] == value
+
+
+def test_every_field_of_metas_lead_has_a_place() -> None:
+    fields = {
+        "ad_id": "1",
+        "ad_name": "2",
+        "adset_id": "3",
+        "adset_name": "4",
+        "campaign_id": "5",
+        "campaign_name": "6",
+        "form_id": "7",
+        "partner_name": "8",
+        "platform": "9",
+        "retailer_item_id": "10",
+    }
+    raw = {name: {"id": name} for name in ("home_listing", "vehicle", "post_submission_check_result")}
+    answer = answered(is_organic=True, custom_disclaimer_responses=[], **fields, **raw)
+    lead: dict[str, object] = {**map_lead(details(answer, form_id=None))}
+    assert {name: lead[name] for name in fields} == fields
+    assert {name: json.loads(str(lead[name])) for name in raw} == raw
+    assert (lead["is_organic"], lead["other_fields"]) == (True, None)
+
+
+@pytest.mark.parametrize(("raw", "is_organic"), [(True, True), (False, False), ("1", True), ("", None), (None, None)])
+def test_organic_is_said_or_not_known(raw: object, is_organic: bool | None) -> None:
+    lead = map_lead(details(answered(is_organic=raw)))
+    assert (lead["is_organic"], lead["problems"]) == (is_organic, [])
+
+
+def test_organic_that_is_neither_yes_nor_no_is_named() -> None:
+    lead = map_lead(details(answered(is_organic="partly")))
+    assert (lead["is_organic"], problems(lead)) == (None, {("is_organic", None, "invalid")})
+
+
+@pytest.mark.parametrize("values", [[""], [" "], ["\n", ""]])
+def test_nothing_but_spaces_is_no_answer_and_no_problem(values: list[str]) -> None:
+    lead = map_lead(details(answered(("email", values), ("full_name", values), ("phone_number", values))))
+    assert (lead["email"], lead["full_name"], lead["phone"], lead["problems"]) == (None, None, None, [])
+
+
 def test_a_name_of_metas_that_the_form_does_not_list_is_recognised_still() -> None:
     """`user_provided_phone_number` comes with forms that never ask for it."""
     lead = map_lead(details(answered(("user_provided_phone_number", ["0151 12345678"])), form=FORM))
@@ -249,15 +326,15 @@ def test_a_follow_up_question_carries_the_text_chosen_at_its_level() -> None:
                     {"value": "France", "next_question_choices": [{"customized_token": "p", "value": "Paris"}]},
                 ],
                 "dependent_conditional_questions": [
-                    {"field_key": "town", "input_type": "SELECT", "name": "Which town?"}
+                    {"field_key": "city", "input_type": "SELECT", "name": "Which city?"}
                 ],
             }
         ]
     }
-    lead = map_lead(details(answered(("country", ["de"]), ("town", ["p"])), form=form))
+    lead = map_lead(details(answered(("country", ["de"]), ("city", ["p"])), form=form))
     assert [answer["option_texts"] for answer in lead["answers"]] == [["Germany"], ["Paris"]]
-    assert [answer["question"] for answer in lead["answers"]] == ["Where?", "Which town?"]
-    assert lead["country"] is None
+    assert [answer["question"] for answer in lead["answers"]] == ["Where?", "Which city?"]
+    assert (lead["country"], lead["city"]) == (None, None)
 
 
 def test_a_follow_up_question_that_the_form_lists_too_keeps_its_type_and_its_choices() -> None:
@@ -282,13 +359,26 @@ def test_a_tracking_parameter_is_marked_and_never_taken_for_the_persons_answer()
     assert lead["last_name"] is None
 
 
+@pytest.mark.parametrize(
+    "parameters", [[{"key": "car", "value": "x"}, {"key": "src", "value": "y"}], {"car": "x", "src": "y"}]
+)
+def test_a_question_is_none_even_if_a_tracking_parameter_has_its_name(parameters: object) -> None:
+    """Parameters are a list where forms are read and a map where they are made."""
+    lead = map_lead(
+        details(answered(("car", ["honda"]), ("src", ["y"])), form={**FORM, "tracking_parameters": parameters})
+    )
+    assert [answer["is_tracking"] for answer in lead["answers"]] == [False, True]
+
+
 def test_a_store_number_is_an_answer_like_any_other() -> None:
     lead = map_lead(details(answered(("selected_dealer", ["99213450"])), form=FORM))
     assert (lead["answers"][0]["type"], lead["answers"][0]["values"]) == ("STORE_LOOKUP", ["99213450"])
 
 
-def test_a_national_id_is_marked_as_sensitive() -> None:
-    lead = map_lead(details(answered(("cpf", ["123.456.789-09"]), ("hologram", ["x"])), form=FORM))
+@pytest.mark.parametrize("kind", ["ID_CPF", "ID_AR_DNI", "ID_CL_RUT", "ID_CO_CC", "ID_EC_CI", "ID_PE_DNI", "ID_MX_RFC"])
+def test_a_national_id_is_marked_as_sensitive(kind: str) -> None:
+    form = {"questions": [{"key": "id", "type": kind}, {"key": "hologram", "type": "HOLOGRAM_3D"}]}
+    lead = map_lead(details(answered(("id", ["123.456.789-09"]), ("hologram", ["x"])), form=form))
     assert [answer["is_sensitive"] for answer in lead["answers"]] == [True, False]
 
 
@@ -393,6 +483,11 @@ def test_what_was_agreed_is_kept_in_the_words_of_the_form() -> None:
     assert [box["text"] for box in lead["disclaimers"]] == ["Ich stimme zu", "Newsletter"]
 
 
+def test_a_form_without_legal_content_names_its_privacy_policy_still() -> None:
+    lead = map_lead(details(answered(), form={"privacy_policy_url": "https://example.com/p"}))
+    assert (lead["privacy_policy_url"], lead["privacy_policy_text"]) == ("https://example.com/p", None)
+
+
 @pytest.mark.parametrize(
     ("fields", "change", "created_at", "codes"),
     [
@@ -441,7 +536,7 @@ def test_what_is_no_lead_is_refused_with_a_word_and_without_the_persons_data(ans
         map_lead(details(answer))
     assert caught.value.reason == reason
     assert PERSON not in str(caught.value)
-    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None or caught.value.__suppress_context__, "json's own error holds the answer"
 
 
 def test_an_id_is_the_same_as_a_number_and_as_a_string() -> None:

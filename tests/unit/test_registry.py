@@ -16,6 +16,7 @@ from ingest.registry import (
     Incompatible,
     NotRegistered,
     Registry,
+    RegistryError,
     RegistryUnavailable,
     decode,
     open_registry,
@@ -169,6 +170,22 @@ def test_a_subject_without_a_rule_of_its_own_has_none() -> None:
             return await registry.compatibility("details-value")
 
     assert asyncio.run(scenario()) is None
+
+
+def test_a_redirection_is_not_followed_as_it_would_take_the_password_along() -> None:
+    seen: list[str] = []
+
+    async def respond(request: web.Request) -> web.Response:
+        seen.append(request.path)
+        raise web.HTTPFound("/elsewhere")
+
+    async def scenario() -> None:
+        async with registry_that(respond) as registry:
+            await registry.schema_of(1)
+
+    with pytest.raises(RegistryError):
+        asyncio.run(scenario())
+    assert seen == ["/schemas/ids/1"]
 
 
 def test_who_asks_is_authenticated() -> None:

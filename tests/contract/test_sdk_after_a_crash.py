@@ -1,6 +1,7 @@
 """The Graph double as a process: killed without warning, it answers Meta's SDK as before once it is started again."""
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -62,12 +63,18 @@ def test_sigterm_ends_it_at_once_and_cleanly_even_while_it_delivers_and_hangs(tm
     with process(tmp_path) as (double, url):
         admin = GraphAdmin(url)
         admin.deliver("http://127.0.0.1:1/nobody", 50)
+        admin.fault("hang")
+        waiting = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))
+        waiting.sendall(b"GET /v25.0/me HTTP/1.1\r\nHost: graph\r\n\r\n")
+        while admin.met(1) == 0:
+            pass
         started = time.monotonic()
         double.send_signal(signal.SIGTERM)
         assert double.wait(timeout=10) == 0
         assert time.monotonic() - started < 5
         assert double.stderr is not None
         assert double.stderr.read() == "", "it prints nothing about requests"
+        waiting.close()
 
 
 def test_a_taken_port_and_another_seed_are_told_in_a_sentence(tmp_path: Path) -> None:

@@ -148,6 +148,27 @@ def test_broken_items_of_a_batch_are_null_and_refused_ones_have_their_code(doubl
     assert json.loads(answers[4]["body"])["id"] == leads[4]
 
 
+def test_a_batch_can_go_wrong_as_a_whole(double: Double) -> None:
+    page = double.admin.pages()[0]
+    items = [{"method": "GET", "relative_url": page.page_id}]
+    double.admin.fault("error", endpoint="batch", code=2, calls=1)
+    assert double.batch(page.token, items)["error"]["code"] == 2
+    double.admin.fault("truncated", endpoint="batch", calls=1)
+    with pytest.raises(json.JSONDecodeError):
+        double.batch(page.token, items)
+    assert double.batch(page.token, items)[0]["code"] == 200
+    codes = double.admin.calls(endpoint="batch").by_code
+    assert codes == {"2": 1, "-1": 1, "0": 1}
+
+
+def test_each_item_of_a_batch_tells_the_version_that_served_it(double: Double) -> None:
+    page = double.admin.pages()[0]
+    items = [{"method": "GET", "relative_url": f"{version}/{page.page_id}"} for version in ("v26.0", "v25.0")]
+    answers = double.batch(page.token, items)
+    served = [{h["name"]: h["value"] for h in answer["headers"]}["facebook-api-version"] for answer in answers]
+    assert served == ["v26.0", "v25.0"]
+
+
 def test_a_batch_is_one_call_and_its_items_are_calls_too(double: Double) -> None:
     one, other = double.admin.pages()[:2]
     leads = [double.admin.make_leads(page.form_ids[0], 1)[0] for page in (one, other)]

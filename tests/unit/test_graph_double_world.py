@@ -21,12 +21,12 @@ def world_in(directory: Path, *, seed: int = 1, history: int = 0) -> State:
     return State(directory, seed=seed, pages=3, history=history)
 
 
-@pytest.mark.parametrize("numbering", NUMBERINGS, ids=lambda numbering: numbering.prefix)
 @given(number=st.integers(min_value=0, max_value=10**11 - 1))
-def test_an_id_can_be_turned_back_into_its_number(numbering: ids.Numbering, number: int) -> None:
-    object_id = numbering.id_of(number)
-    assert len(object_id) in range(15, 18)
-    assert numbering.number_of(object_id) == number
+def test_an_id_can_be_turned_back_into_its_number(number: int) -> None:
+    for numbering in NUMBERINGS:
+        object_id = numbering.id_of(number)
+        assert len(object_id) in range(15, 18)
+        assert numbering.number_of(object_id) == number
 
 
 @given(form=st.integers(0, ids.FORMS - 1), n=st.integers(0, ids.LEADS_PER_FORM - 1))

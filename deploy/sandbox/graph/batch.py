@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from deploy.sandbox.graph.call import Answer, Call, refused
 from deploy.sandbox.graph.errors import RefusedError, bad_parameter
+from deploy.sandbox.graph.faults import replaced_answer, spoil
 from deploy.sandbox.graph.graph import Graph
 from deploy.sandbox.graph.versions import is_version, served_version
 
@@ -38,15 +39,24 @@ class Item:
 
 
 async def answer_batch(graph: Graph, call: Call) -> Answer:
-    """The answer to a whole batch. Its usage headers are those of all the pages its items concern."""
-    refusal = graph.refuse_batch(call)
-    if refusal is not None:
-        graph.note_batch(call, refusal)
-        return refusal
-    try:
-        items = _read_items(call.params.get("batch", ""))
-    except RefusedError as error:
-        return refused(error.refusal)
+    """The answer to a whole batch, which takes as long as its slowest item."""
+    fault = graph.fault_of_batch(call)
+    answer = replaced_answer(fault, "") if fault is not None else None
+    if answer is None:
+        try:
+            answer = await _answered(graph, call)
+        except RefusedError as error:
+            answer = refused(error.refusal)
+    if fault is not None:
+        spoil(fault, answer)
+    graph.note_batch(call, answer)
+    return answer
+
+
+async def _answered(graph: Graph, call: Call) -> Answer:
+    """Its usage headers are the app's, and those of all the pages its items concern."""
+    graph.tokens.caller(call.token, call.params)
+    items = _read_items(call.params.get("batch", ""))
     answers = [await graph.answer(_call_of(item, call, graph), in_batch=True) for item in items]
     include_headers = call.params.get("include_headers", "true").lower() not in ("false", "0")
     texts = [
@@ -56,11 +66,11 @@ async def answer_batch(graph: Graph, call: Call) -> Answer:
     for answer in answers:
         if (text := answer.headers.get("x-business-use-case-usage")) is not None:
             usage.update(_object(text))
-    headers = {"x-business-use-case-usage": json.dumps(usage, separators=(",", ":"))} if usage else {}
+    headers = graph.usage.headers(None, "")
+    if usage:
+        headers["x-business-use-case-usage"] = json.dumps(usage, separators=(",", ":"))
     delay = max((answer.delay for answer in answers if answer.breaks is None), default=0.0)
-    answer = Answer(status=200, body="[" + ",".join(texts) + "]", headers=headers, delay=delay)
-    graph.note_batch(call, answer)
-    return answer
+    return Answer(status=200, body="[" + ",".join(texts) + "]", headers=headers, delay=delay)
 
 
 def _read_items(text: str) -> list[Item]:

@@ -50,6 +50,7 @@ class Graph:
         if answer is None:
             answer = await self._answered(call, endpoint, target)
         answer.headers |= self.usage.headers(target.page, page_id)
+        answer.headers["facebook-api-version"] = call.version
         if fault is not None:
             spoil(fault, answer)
         answer.delay += self.faults.latency(endpoint)
@@ -65,8 +66,8 @@ class Graph:
         return answer
 
     def note_batch(self, call: Call, answer: Answer) -> None:
-        """The batch itself in the call log, with the latency of endpoint `batch`."""
-        answer.delay += self.faults.latency("batch") if not answer.delay else 0.0
+        """The batch itself in the call log; it takes as long as its slowest item, or as endpoint `batch` does."""
+        answer.delay = max(answer.delay, self.faults.latency("batch"))
         self.calls.add(
             at=time.time(),
             endpoint="batch",
@@ -85,18 +86,9 @@ class Graph:
         self.limits = edges.Limits()
         self.tokens.requires_proof = False
 
-    def refuse_batch(self, call: Call) -> Answer | None:
-        """What refuses a whole batch: a fault of endpoint `batch`, or the batch's own token."""
-        fault = self._fault(call, "batch", NOTHING, "", in_batch=False)
-        answer = replaced_answer(fault, "") if fault is not None else None
-        if answer is None:
-            try:
-                self.tokens.caller(call.token, call.params)
-            except RefusedError as error:
-                answer = refused(error.refusal)
-        if answer is not None and fault is not None:
-            spoil(fault, answer)
-        return answer
+    def fault_of_batch(self, call: Call) -> Fault | None:
+        """What goes wrong with a batch as a whole: a fault of endpoint `batch`, of its own token or of the app."""
+        return self._fault(call, "batch", NOTHING, "", in_batch=False)
 
     def _endpoint(self, call: Call) -> tuple[str, Target]:
         """What the call log and faults call this endpoint, and what its id stands for."""

@@ -175,8 +175,8 @@ class Calls:
 class Fault:
     """Something that goes wrong for the calls that match every filter given, `calls` times or until lifted.
 
-    `endpoint` is what Calls.by_endpoint names; `share` is the chance that a matching call is met. `headers` are set on
-    the answer (None removes one). `token` is the access token itself.
+    `endpoint` is what Calls.by_endpoint names (`batch` is the whole of one: it has no page, form or lead). `share` is
+    the chance that a matching call is met. `headers` are set on the answer (None removes one).
     """
 
     kind: FaultKind

@@ -20,14 +20,13 @@ from schemas.shapes import Lead
 
 Decode = Callable[[bytes], object]
 
-LEAD_COLUMNS: Mapping[str, int] = {  # and how many characters of each a terminal has room for
+LEAD_COLUMNS: Mapping[str, int] = {  # and how many characters of each there is room for
     "lead": 17,
-    "form": 23,
-    "name": 20,
-    "e-mail": 30,
+    "form": 20,
+    "name": 17,
+    "e-mail": 27,
     "telephone": 15,
-    "through": 29,
-    "answers": 7,
+    "through": 10,
 }
 
 
@@ -63,15 +62,14 @@ def tail(
 def lead_row(lead: Lead) -> tuple[str, ...]:
     """What a person looks for first in a lead, one text for each of `LEAD_COLUMNS`."""
     parts = (lead["first_name"], lead["last_name"])
-    through = "a test" if lead["is_test"] else "organic" if lead["is_organic"] else lead["ad_name"] or "not told"
+    kind = "test" if lead["is_test"] else "organic" if lead["is_organic"] else "ad" if lead["ad_id"] else "no ad"
     return (
         lead["lead_id"],
         lead["form_name"] or lead["form_id"] or "",
         lead["full_name"] or " ".join(part for part in parts if part),
         lead["email"] or lead["work_email"] or "",
         lead["phone"] or lead["work_phone"] or lead["whatsapp"] or "",
-        through,
-        str(len(lead["answers"])),
+        f"{lead['platform'] or ''} {kind}".lstrip(),
     )
 
 

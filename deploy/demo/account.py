@@ -4,8 +4,9 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
-from deploy.reading import Reader
+from deploy.reading import Offsets
 from ingest.records import DEAD, FATES, LEADS, OTHER, RAW, UPDATES, Received, Topics
 from schemas.shapes import Fate
 
@@ -23,10 +24,14 @@ class Outcome:
     reason: str = ""
 
 
+class ReadsTopics(Protocol):
+    def read(self, topic: str, since: Offsets) -> Iterator[Received]: ...
+
+
 class Account:
     """Reads on from where it stood, each time it is asked to."""
 
-    def __init__(self, reader: Reader, topics: Topics) -> None:
+    def __init__(self, reader: ReadsTopics, topics: Topics) -> None:
         self.delivered: dict[str, list[Received]] = {}  # by the header `delivery`
         self.leads: dict[str, Received] = {}  # by lead id, the last one
         self.produced = 0  # records on leads.v1, those of replays included

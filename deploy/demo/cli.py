@@ -105,10 +105,12 @@ def _tell(story: Story, stage: Stage) -> None:
     story.start()
     stage.heading("Ten deliveries", "A 200 means Kafka has it: so Kafka is asked as soon as each is answered.")
     story.deliver()
-    stage.heading("What became of them", "As the topics themselves tell it: nothing is dropped without a word.")
-    story.outcomes()
     stage.heading("The leads", "Avro, keyed by lead, with every answer as it was given. These people are made up.")
     leads = story.leads()
+    stage.heading(
+        "What became of each delivery", "As the topics themselves tell it: nothing is dropped without a word."
+    )
+    story.outcomes()
     stage.heading("A replay", "Say the mapping had a defect: map reads Meta's answers again, and Meta is not asked.")
     story.replay(leads)
 

@@ -51,14 +51,14 @@ def ten(forms: Mapping[str, str]) -> Sequence[Delivery]:
             why="notifications can be faster than the lead, so it is asked for again for some seconds",
             status="200",
             expected={"dead": 1},
-            send=crafted("deleted_lead"),
+            send=crafted("deleted_lead", "b2b"),
         ),
         Delivery(
             title="one organic lead, ids as numbers beyond 2^53",
             why="a reader that takes them for floating point stores another id",
             status="200",
             expected={"lead": 1},
-            send=announced(1, "solar", ids="integer", ads="zero"),
+            send=announced(1, "homes_india", ids="integer", ads="zero"),
         ),
         Delivery(
             title=f"{_BATCH} leads of three pages in one POST",
@@ -66,7 +66,7 @@ def ten(forms: Mapping[str, str]) -> Sequence[Delivery]:
             status="200",
             expected={"lead": _BATCH},
             send=announced(
-                _BATCH, "test_drive", "b2b", "homes_india", changes_per_post=_BATCH, pages_per_post=3, ids="mixed"
+                _BATCH, "test_drive", "solar", "loans_latam", changes_per_post=_BATCH, pages_per_post=3, ids="mixed"
             ),
         ),
         Delivery(

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -67,7 +68,7 @@ class Programs:
 
     def _is_ready(self, name: Name) -> bool:
         url = self._said(name, "admin.listening").get("url")
-        if url is None:
+        if url is None or (name == "serve" and not self._said(name, "door.listening")):
             return False
         try:
             with urllib.request.urlopen(f"{url}/ready", timeout=2):  # noqa: S310  the admin port of a program of ours
@@ -82,6 +83,7 @@ class Programs:
         """The fields of the last such line in its log."""
         log, found = self.process(name).log, dict[str, str]()
         for line in log.read_text(errors="replace").splitlines() if log.exists() else ():
-            if f'"{event}"' in line:
-                found = json.loads(line)
+            with suppress(ValueError):  # what others print, and a line that is being written
+                said = json.loads(line)
+                found = said if said.get("event") == event else found
         return found

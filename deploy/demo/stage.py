@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -44,6 +45,10 @@ class Stage:
     def step(self, text: str) -> None:
         self._print(Text(f"   {text}"))
 
+    def conclude(self, text: str) -> None:
+        """What follows from a table above it."""
+        self._print(Text(f"\n   {text}"))
+
     def moment(self, text: str) -> None:
         self._status.update(Text(text))
         if self.console.is_terminal:
@@ -54,7 +59,7 @@ class Stage:
     def table(self, table: Table) -> None:
         self.pause()
         self.console.print()
-        self.console.print(table)
+        self.console.print(Padding(table, (0, 0, 0, 3)))
 
     def _print(self, text: Text) -> None:
         self._spoke = time.monotonic()

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from rich.table import Table
 from rich.text import Text
@@ -60,7 +61,7 @@ class Story:
         self._stage.step(f"serve, work fetch and work map are ready after {time.monotonic() - began:.1f} s")
 
     def deliver(self) -> None:
-        """Sends the ten, looks on Kafka as soon as each is answered, and waits for what comes of them."""
+        """Sends the ten one after another, and looks on Kafka as soon as each is answered."""
         self._graph.reset(history=HISTORY)
         forms = {form.template: form.form_id for form in self._graph.forms()}
         url = f"http://127.0.0.1:{self._programs.port()}/webhook"
@@ -76,11 +77,11 @@ class Story:
             records = len(self._account.delivered[found]) if found else 0
             self._stage.step(f"{number:>2}  {answered.status}  {records} on Kafka  {delivery.title}")
             self._sent.append(Sent(delivery=delivery, answered=answered, id=found))
-        account = self._account
-        self._wait(lambda: not account.waiting(), lambda: f"{account.waiting()} changes have no outcome yet")
 
     def outcomes(self) -> None:
         """What each delivery became, held against what it has to become."""
+        account = self._account
+        self._wait(lambda: not account.waiting(), lambda: f"{account.waiting()} notifications have no outcome yet")
         table = Table("", "delivery", "answer", "on Kafka", "became", box=None, header_style="bold", pad_edge=False)
         for number, sent in enumerate(self._sent, start=1):
             outcomes = self._account.outcomes(sent.id)
@@ -100,22 +101,31 @@ class Story:
         self._stage.table(table)
         fates = Counter(self._account.outcome(record).kind for record in self._account.raw())
         told = " + ".join(f"{count} {kind}" for kind, count in fates.items())
-        self._stage.step("")
-        self._stage.step(f"{fates.total()} records on {RAW} = {told}: each has one fate.")
+        self._stage.conclude(f"{fates.total()} records on {RAW} = {told}: each has one fate.")
 
     def leads(self) -> Mapping[str, Lead]:
-        """Every lead that a 200 has promised, decoded."""
+        """Every lead that a 200 has promised, decoded, and one of them in full."""
         promised = {lead for sent in self._sent if "lead" in sent.delivery.expected for lead in sent.answered.leads}
+        self._wait(
+            lambda: promised <= self._account.leads.keys(),
+            lambda: f"{len(promised - self._account.leads.keys())} leads that a 200 has promised are not on {LEADS}",
+        )
         leads = self._leads()
-        if leads.keys() != promised:
-            missing, strange = len(promised - leads.keys()), len(leads.keys() - promised)
-            raise DemoFailed(f"{missing} leads that a 200 has promised are missing on {LEADS}, {strange} are strangers")
-        table = Table(*LEAD_COLUMNS, box=None, header_style="bold", pad_edge=False)
+        if strangers := len(leads.keys() - promised):
+            raise DemoFailed(f"{strangers} leads on {LEADS} were promised to nobody")
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for column, width in LEAD_COLUMNS.items():
+            # Half an id is none; where there is little room, names give way.
+            whole = column in {"lead", "telephone", "through"}
+            table.add_column(column, no_wrap=True, min_width=width if whole else None, max_width=width)
         for lead in leads.values():
             table.add_row(*lead_row(lead))
         self._stage.table(table)
-        self._stage.step("")
-        self._stage.step(f"{len(promised)} leads were promised by a 200, and {len(leads)} are here.")
+        self._stage.conclude(
+            f"{len(promised)} leads were promised by a 200, and {len(leads)} are here. One of them in full:"
+        )
+        agreed = [lead for lead in leads.values() if lead["disclaimers"]]
+        self._stage.table(_in_full(min(agreed, key=lambda lead: len(lead["answers"]))))
         return leads
 
     def replay(self, before: Mapping[str, Lead]) -> None:
@@ -167,6 +177,20 @@ class Story:
                 raise DemoFailed(f"after {waited:.0f} s {what()}")
             self._stage.moment(f"{what()} ({waited:.0f} s)")
             time.sleep(_LOOK_EVERY)
+
+
+def _in_full(lead: Lead) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name in ("created_at", "source", "form_name", "form_locale", "form_version", "is_organic", "ad_name", "email"):
+        table.add_row(Text(name, style="bold"), str(lead[name]))
+    for answer in lead["answers"]:
+        said = [text or value for text, value in zip_longest(answer["option_texts"], answer["values"])]
+        label = Text.assemble(("answer ", "bold"), answer["type"] or "tracking")
+        table.add_row(label, f"{answer['question'] or answer['key']}  {', '.join(map(repr, said)) or 'not answered'}")
+    for box in lead["disclaimers"]:
+        label = Text.assemble(("consent ", "bold"), "yes" if box["is_checked"] else "no")
+        table.add_row(label, box["text"])
+    return table
 
 
 def _in_words(outcome: Outcome) -> str:

@@ -91,7 +91,7 @@ def _show(planned: Plan, *, as_json: bool) -> None:
         moves = [{**asdict(move), "records": move.records} for move in planned.moves]
         typer.echo(json.dumps({"group": planned.group, "members": planned.members, "moves": moves}, indent=2))
         return
-    typer.echo(f"{planned.group}: {planned.records} records to read from there")
+    typer.echo(f"{planned.group}: {planned.records} records to read from there on")
     for line in _aligned(planned.moves):
         typer.echo(f"  {line}")
 

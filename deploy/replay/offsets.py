@@ -60,8 +60,8 @@ class Plan:
         worker = self.group.rpartition("-")[2]
         hosts = ", ".join(sorted(set(self.members)))
         return (
-            f"the group {self.group} is live: {len(self.members)} read for it, on {hosts}. Stop every `leadstream work"
-            f" {worker}`, then try again; one that was killed counts for 10 seconds more"
+            f"the group {self.group} is live: {len(self.members)} of its workers run, on {hosts}. Stop every"
+            f" `leadstream work {worker}`, then try again; one that was killed counts for 10 seconds more"
         )
 
 

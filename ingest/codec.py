@@ -12,6 +12,8 @@ from io import BytesIO
 from typing import Any, Generic, TypeVar, cast
 
 import fastavro
+from fastavro.read import SchemaResolutionError
+from fastavro.schema import SchemaParseException
 from fastavro.validation import validate
 
 import schemas
@@ -33,7 +35,7 @@ class NotFramed(DecodeError):
 
 
 class Damaged(DecodeError):
-    """The frame names a known schema, but what follows is not a record of it."""
+    """The value is framed, but what follows is not a record of its schema, or not one of ours."""
 
 
 class UnknownSchema(DecodeError):
@@ -91,6 +93,8 @@ class Codec(Generic[Record]):
                 record = fastavro.schemaless_reader(datum, self._schema, None)
             else:
                 record = fastavro.schemaless_reader(datum, writer, self._schema)
+        except SchemaResolutionError:
+            raise Damaged(f"{self.name}: schema {schema_id} is of something else") from None
         except _DAMAGE:
             raise Damaged(f"{self.name}: the bytes are not a record of schema {schema_id}") from None
         if datum.tell() != len(frame):
@@ -98,8 +102,11 @@ class Codec(Generic[Record]):
         return cast("Record", record)
 
     def learn(self, schema_id: int, schema: schemas.Schema) -> None:
-        """From now on frames of this writer schema can be decoded."""
-        self._writers[schema_id] = fastavro.parse_schema(dict(schema))
+        """From now on frames of this writer schema can be decoded. `Damaged` if it is no Avro schema."""
+        try:
+            self._writers[schema_id] = fastavro.parse_schema(dict(schema))
+        except (SchemaParseException, *_DAMAGE):
+            raise Damaged(f"{self.name}: schema {schema_id} is not an Avro schema") from None
 
     def _misfits(self, record: Record) -> list[str]:
         fields = cast("list[dict[str, Any]]", schemas.avro(self.name)["fields"])  # Any: Avro's JSON is as it is

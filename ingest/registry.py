@@ -4,6 +4,7 @@ Workers ask it when they start and when they meet a schema they have not seen; b
 Source of the API: https://docs.confluent.io/platform/current/schema-registry/develop/api.html
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from ingest.codec import Codec, UnknownSchema
 Record = TypeVar("Record", bound=Mapping[str, object])
 
 _MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
+_NOT_A_REGISTRY = "what answers at REGISTRY_URL is not a schema registry"
 _UNKNOWN = {40401, 40402, 40403, 40408, 40409}  # no such subject, version, schema, or rule of a subject's own
 _PATIENCE = aiohttp.ClientTimeout(total=10)
 
@@ -46,6 +48,7 @@ class Registry:
     def __init__(self, url: str, *, session: aiohttp.ClientSession) -> None:
         self._url = url.rstrip("/")
         self._session = session
+        self._schemas: dict[int, asyncio.Task[schemas.Schema]] = {}
 
     async def id_of(self, subject: str, schema: schemas.Schema) -> int:
         """The id of exactly this schema under the subject; `NotRegistered` if there is none."""
@@ -53,10 +56,16 @@ class Registry:
         return _integer(answer, "id")
 
     async def schema_of(self, schema_id: int) -> schemas.Schema:
-        """The schema with an id; `NotRegistered` if there is none."""
-        answer = await self._ask("GET", f"/schemas/ids/{schema_id}")
-        schema: schemas.Schema = json.loads(str(answer["schema"]))
-        return schema
+        """The schema with an id; `NotRegistered` if there is none.
+
+        An id never changes its meaning, so it is asked for once, however many records wait for the answer.
+        """
+        if schema_id not in self._schemas:
+            asking = asyncio.create_task(self._look_up(schema_id))
+            self._schemas[schema_id] = asking
+            asking.add_done_callback(lambda asked: self._forget_failure(schema_id, asked))
+        # Shielded: the record that asked first may be cancelled, the others still wait.
+        return await asyncio.shield(self._schemas[schema_id])
 
     async def register(self, subject: str, schema: schemas.Schema) -> int:
         """The schema's id, new or known; `Incompatible` if the subject's rule forbids it."""
@@ -88,6 +97,18 @@ class Registry:
     async def set_compatibility(self, subject: str, rule: str) -> None:
         await self._ask("PUT", f"/config/{quote(subject, safe='')}", {"compatibility": rule})
 
+    async def _look_up(self, schema_id: int) -> schemas.Schema:
+        answer = await self._ask("GET", f"/schemas/ids/{schema_id}")
+        try:
+            schema: schemas.Schema = json.loads(str(answer.get("schema")))
+        except ValueError:
+            raise RegistryUnavailable(_NOT_A_REGISTRY) from None
+        return schema
+
+    def _forget_failure(self, schema_id: int, asked: asyncio.Task[schemas.Schema]) -> None:
+        if asked.cancelled() or asked.exception() is not None:
+            del self._schemas[schema_id]
+
     async def _ask(self, method: str, path: str, body: Mapping[str, str] | None = None) -> dict[str, object]:
         try:
             async with self._session.request(
@@ -107,7 +128,7 @@ class Registry:
                 f"the schema registry gave no usable answer ({kind}): is it up, and is REGISTRY_URL right?"
             ) from None
         if not isinstance(answer, dict):
-            raise RegistryUnavailable("what answers at REGISTRY_URL is not a schema registry")
+            raise RegistryUnavailable(_NOT_A_REGISTRY)
         said = f"{answer.get('error_code', status)}: {answer.get('message', 'no message')}"
         match status:
             case HTTPStatus.OK:
@@ -162,5 +183,5 @@ def _as_text(schema: schemas.Schema) -> dict[str, str]:
 def _integer(answer: Mapping[str, object], name: str) -> int:
     value = answer.get(name)
     if not isinstance(value, int):
-        raise RegistryUnavailable("what answers at REGISTRY_URL is not a schema registry")
+        raise RegistryUnavailable(_NOT_A_REGISTRY)
     return value

@@ -73,6 +73,35 @@ def test_a_record_with_bytes_left_over_is_damaged(codec: Codec[LeadDetails]) -> 
         codec.decode(codec.encode(details()) + b"\x00")
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "record", "name": "Other", "fields": [{"name": "id", "type": "string"}]},
+        {"type": "string"},
+        {
+            "type": "record",
+            "name": "LeadDetails",
+            "namespace": "leadstream",
+            "fields": [{"name": "lead_id", "type": "long"}],
+        },
+        {"type": "record", "name": "LeadDetails", "fields": [{"name": "lead_id", "type": "nonsense"}]},
+        {"type": "object", "properties": {}},
+        {"syntax": "proto3"},
+    ],
+)
+def test_a_value_of_a_foreign_schema_is_damaged_and_stops_nobody(
+    codec: Codec[LeadDetails], schema: dict[str, object]
+) -> None:
+    """Whoever writes to our topic with the registry's blessing, but not one of our records."""
+
+    def learn_and_decode() -> LeadDetails:
+        codec.learn(5, schema)
+        return codec.decode(b"\x00\x00\x00\x00\x05\x02a\x00")
+
+    with pytest.raises(Damaged):
+        learn_and_decode()
+
+
 @given(st.binary())
 def test_no_bytes_raise_anything_but_a_decode_error(datum: bytes) -> None:
     codec = Codec[LeadDetails]("LeadDetails", schema_id=1)

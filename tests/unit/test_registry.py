@@ -92,6 +92,44 @@ def test_a_schema_that_is_not_registered_is_answered_with_what_to_run() -> None:
         asyncio.run(scenario())
 
 
+def test_records_that_wait_for_the_same_schema_ask_for_it_once() -> None:
+    calls: list[str] = []
+
+    async def respond(request: web.Request) -> web.Response:
+        calls.append(request.path)
+        return web.json_response({"schema": json.dumps(schemas.avro("LeadDetails"))})
+
+    async def scenario() -> None:
+        async with registry_that(respond) as registry:
+            waiting = [asyncio.create_task(registry.schema_of(2)) for _ in range(20)]
+            await asyncio.sleep(0)
+            waiting[0].cancel()  # the one that asked: its worker lost the partition
+            assert await asyncio.gather(*waiting[1:]) == [schemas.avro("LeadDetails")] * 19
+
+    asyncio.run(scenario())
+    assert calls == ["/schemas/ids/2"]
+
+
+def test_a_schema_that_could_not_be_had_is_asked_for_again() -> None:
+    answers = [
+        web.json_response({"error_code": 50001, "message": "store"}, status=500),
+        web.json_response({"schema": "{not json"}),
+        web.json_response({"schema": json.dumps(schemas.avro("LeadDetails"))}),
+    ]
+
+    async def respond(_: web.Request) -> web.Response:
+        return answers.pop(0)
+
+    async def scenario() -> None:
+        async with registry_that(respond) as registry:
+            for _ in range(2):
+                with pytest.raises(RegistryUnavailable):
+                    await registry.schema_of(2)
+            assert await registry.schema_of(2) == schemas.avro("LeadDetails")
+
+    asyncio.run(scenario())
+
+
 def test_an_unknown_writer_is_looked_up_once_and_learnt() -> None:
     calls: list[str] = []
 

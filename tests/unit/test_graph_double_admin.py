@@ -316,3 +316,12 @@ def test_a_reset_begins_the_world_again(double: Double) -> None:
     assert [form.leads for form in double.admin.forms()] == [1] * 5
     assert double.get(page.page_id, page.token).code == 0
     assert double.admin.calls().total == 1
+
+
+def test_a_token_that_a_reset_took_back_is_dead(double: Double) -> None:
+    page = double.admin.pages()[0]
+    replaced = double.admin.replace_token(page.page_id)
+    assert double.get(page.page_id, replaced).code == 0
+    double.admin.reset(history=0)
+    assert double.get(page.page_id, replaced).code == 190
+    assert double.get(page.page_id, page.token).code == 0

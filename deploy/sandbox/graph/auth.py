@@ -54,7 +54,7 @@ class Tokens:
     def dead_subcode(self, page: int, generation: int) -> int | None:
         """The subcode of 190 that a page's token meets, None while it lives."""
         access = self._state.access(page)
-        if generation < access.token_generation:
+        if generation != access.token_generation:
             return 460
         if access.token_subcode is None and 0 < access.expires_at <= self._state.now():
             return 463
@@ -72,7 +72,7 @@ class Tokens:
         """What the call log calls a token: never the token itself."""
         if not token:
             return "none"
-        found = self._pages.get(token)
+        found = self.page_of(token)
         if found is not None:
             return f"page:{self._state.world.page(found[0]).page_id}#{found[1]}"
         world = self._state.world

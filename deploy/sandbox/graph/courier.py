@@ -52,7 +52,7 @@ class Courier:
         async with aiohttp.ClientSession(timeout=timeout) as session:
             status, text = await send_post(session, url, post.body, post.headers)
         leads = [lead.lead_id for lead in post.leads]
-        if status == "200" and kind not in ("unsigned", "wrong_signature", "leadgen_update"):
+        if leads and status == "200" and kind not in ("unsigned", "wrong_signature", "leadgen_update"):
             self.acknowledged.add(leads)
         return Sent(kind=kind, status=status, answer=text, leads=leads, body=post.body.decode())
 

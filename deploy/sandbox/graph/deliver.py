@@ -75,7 +75,8 @@ class Job:
         self.order = order
         self.posts: list[Post] = []
         self.answers: Counter[str] = Counter()
-        self.made = self.announced = self.given_up = self.acknowledged = 0
+        self.made = self.announced = self.acknowledged = 0
+        self.posts_done = self.posts_given_up = 0
         self.finished = False
         self.failure: str | None = None
         self._leads = leads
@@ -89,6 +90,7 @@ class Job:
         """Make the leads, send every POST, and return when each is acknowledged or given up."""
         try:
             leads = self._leads if self._leads is not None else self._make_leads()
+            self.announced = len(set(leads))
             connector = aiohttp.TCPConnector(limit=self.order.concurrency)
             timeout = aiohttp.ClientTimeout(total=self.order.timeout)
             async with (
@@ -117,8 +119,8 @@ class Job:
             announced=self.announced,
             acknowledged=self.acknowledged,
             posts=len(self.posts),
-            posts_open=sum(not post.acknowledged for post in self.posts) - self.given_up,
-            posts_given_up=self.given_up,
+            posts_open=len(self.posts) - self.posts_done - self.posts_given_up,
+            posts_given_up=self.posts_given_up,
             answers=dict(self.answers),
         )
 
@@ -148,7 +150,6 @@ class Job:
         leads = list(chain.from_iterable(columns))
         if order.dropped:
             leads = [lead for lead in leads if chance.random() >= order.dropped]
-        self.announced = len(leads)
         if order.shuffle:
             chance.shuffle(leads)
         if order.duplicates:
@@ -210,7 +211,7 @@ class Job:
                 return
             delay = next(delays) * order.time_scale
             if delay and time.monotonic() + delay > end:  # the repetition at once is always made
-                self.given_up += 1
+                self.posts_given_up += 1
                 return
             await asyncio.sleep(delay)
             await self._places.acquire()
@@ -222,3 +223,4 @@ class Job:
             self._acknowledged.add(new)
         self.acknowledged += len(new)
         post.acknowledged = True
+        self.posts_done += 1

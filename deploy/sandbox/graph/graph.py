@@ -84,7 +84,7 @@ class Graph:
         self.usage.clear()
         self.faults.clear()
         self.limits = edges.Limits()
-        self.tokens.requires_proof = False
+        self.tokens = Tokens(self.state)
 
     def fault_of_batch(self, call: Call) -> Fault | None:
         """What goes wrong with a batch as a whole: a fault of endpoint `batch`, of its own token or of the app."""

@@ -1,7 +1,7 @@
 """What the cluster has, and the changes it is asked for: Kafka's admin API, its errors in sentences."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from confluent_kafka import KafkaException
 
@@ -44,6 +44,7 @@ def look(cluster: AdminClient, names: Sequence[str]) -> tuple[int, dict[str, Fou
 
 
 def create(cluster: AdminClient, missing: Sequence[MissingTopic]) -> None:
+    """Returns when the cluster shows the topics."""
     if not missing:
         return
     wanted = [
@@ -55,17 +56,14 @@ def create(cluster: AdminClient, missing: Sequence[MissingTopic]) -> None:
     try:
         for answer in cluster.create_topics(wanted).values():
             answer.result(_PATIENCE)
-        # The controller has them; a broker that is asked at once may not have heard yet.
-        deadline = time.monotonic() + _PATIENCE
-        while not {each.name for each in missing} <= cluster.list_topics(timeout=_PATIENCE).topics.keys():
-            if time.monotonic() > deadline:
-                raise ClusterError(f"the topics were created but are not seen after {_PATIENCE:g} s: run it again")
-            time.sleep(0.05)
     except (KafkaException, TimeoutError) as error:
         raise _translated(error) from None
+    names = [each.name for each in missing]
+    _wait_until(lambda: look(cluster, names)[1].keys() == set(names))
 
 
 def configure(cluster: AdminClient, wrong: Sequence[WrongSetting]) -> None:
+    """Returns when the cluster shows the settings."""
     by_topic: dict[str, list[ConfigEntry]] = {}
     for each in wrong:
         entry = ConfigEntry(each.setting, each.declared, incremental_operation=AlterConfigOpType.SET)
@@ -80,6 +78,21 @@ def configure(cluster: AdminClient, wrong: Sequence[WrongSetting]) -> None:
             answer.result(_PATIENCE)
     except (KafkaException, TimeoutError) as error:
         raise _translated(error) from None
+
+    def done() -> bool:
+        _, found = look(cluster, list(by_topic))
+        return all(found[each.name].has(each.setting, each.declared) for each in wrong)
+
+    _wait_until(done)
+
+
+def _wait_until(seen: Callable[[], bool]) -> None:
+    """Until the brokers tell what the controller has acknowledged; one that is asked at once may not have heard."""
+    deadline = time.monotonic() + _PATIENCE
+    while not seen():
+        if time.monotonic() > deadline:
+            raise ClusterError(f"Kafka took the change and does not show it after {_PATIENCE:g} s: plan again later.")
+        time.sleep(0.05)
 
 
 def _translated(error: KafkaException | TimeoutError) -> ClusterError:

@@ -96,6 +96,10 @@ class FoundTopic:
     partitions: int
     config: Mapping[str, str]
 
+    def has(self, setting: str, value: str) -> bool:
+        """Whether a setting has a value; cleanup.policy is a set, and a broker may tell it in another order."""
+        return set(self.config.get(setting, "").split(",")) == set(value.split(","))
+
 
 def topic_differences(
     topic: schemas.Topic, *, name: str, found: FoundTopic | None, replication: int
@@ -107,7 +111,6 @@ def topic_differences(
     if found.partitions != topic.partitions:
         yield WrongPartitions(name=name, declared=topic.partitions, found=found.partitions)
     for setting, declared in topic.config.items():
-        value = found.config.get(setting, "not known to this broker")
-        # cleanup.policy is a set: a broker may tell it in another order.
-        if set(value.split(",")) != set(declared.split(",")):
+        if not found.has(setting, declared):
+            value = found.config.get(setting, "not known to this broker")
             yield WrongSetting(name=name, setting=setting, declared=declared, found=value)

@@ -130,6 +130,15 @@ def test_a_directory_of_another_seed_is_refused(tmp_path: Path) -> None:
         world_in(tmp_path, seed=2)
 
 
+@pytest.mark.parametrize("line", ['{"fact":"Unheard"}', '{"fact":"PagesAdded","more":1}', "not json"])
+def test_a_journal_of_another_version_is_refused_in_a_sentence(tmp_path: Path, line: str) -> None:
+    world_in(tmp_path).close()
+    with (tmp_path / "journal.jsonl").open("a") as journal:
+        journal.write(line + "\n")
+    with pytest.raises(OtherWorldError, match="remove it"):
+        world_in(tmp_path)
+
+
 def test_worlds_of_different_seeds_tell_different_secrets_and_answers(tmp_path: Path) -> None:
     one, two = world_in(tmp_path / "1", seed=1, history=3), world_in(tmp_path / "2", seed=2, history=3)
     assert one.world.app.secret != two.world.app.secret

@@ -27,7 +27,7 @@ MOST_HIDDEN = 100_000
 
 
 class OtherWorldError(Exception):
-    """The state directory belongs to another seed."""
+    """The state directory belongs to another seed, or to another version of the double."""
 
 
 @dataclass(slots=True)
@@ -74,6 +74,11 @@ class State:
         except OtherWorldError:
             self._journal.close()
             raise
+        except (KeyError, TypeError, ValueError):
+            self._journal.close()
+            raise OtherWorldError(
+                f"{self._journal.path} cannot be read by this version: remove it, or start with another --state"
+            ) from None
         if self.began_at == 0:
             self.begin(pages=pages, history=history)
 

@@ -23,7 +23,7 @@ Record = TypeVar("Record", bound=Mapping[str, object])
 
 Offsets = Mapping[int, int]  # by partition: the offset of the next record
 
-_PATIENCE = 15.0  # seconds for a broker to answer
+PATIENCE = 15.0  # seconds for a broker to answer
 _AT_ONCE = 500
 
 
@@ -63,9 +63,9 @@ class Reader:
     def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
         """By partition: the offset of the first record there is, and that of the next one to come."""
         try:
-            found = self._consumer.list_topics(topic, timeout=_PATIENCE).topics[topic]
+            found = self._consumer.list_topics(topic, timeout=PATIENCE).topics[topic]
             bounds = {
-                partition: self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_PATIENCE)
+                partition: self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=PATIENCE)
                 for partition in sorted(found.partitions)
             }
         except KafkaException as error:
@@ -111,7 +111,7 @@ class Reader:
                 messages = self._consumer.consume(_AT_ONCE, timeout=0.2)
                 if messages:
                     heard = time.monotonic()
-                elif time.monotonic() - heard > _PATIENCE:
+                elif time.monotonic() - heard > PATIENCE:
                     self.bounds(topic)  # nothing new, or nobody there
                     heard = time.monotonic()
                 for message in messages:

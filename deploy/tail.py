@@ -46,7 +46,7 @@ def tail(
     settings = read(KafkaSettings)
     name = Topics(prefix=settings.topic_prefix)(topic)
     try:
-        line = _as_json(topic, _decoder(topic)) if as_json else _as_line(topic, _decoder(topic))
+        line = in_json(topic, _decoder(topic)) if as_json else in_a_line(topic, _decoder(topic))
         if topic == LEADS and not as_json:
             typer.echo(_cells(LEAD_COLUMNS))
         with Reader(settings) as reader:
@@ -116,7 +116,7 @@ def _decoded(received: Received, decode: Decode) -> object:
         return {"cannot be decoded": str(error)}
 
 
-def _as_json(topic: str, decode: Decode) -> Callable[[Received], str]:
+def in_json(topic: str, decode: Decode) -> Callable[[Received], str]:
     def line(received: Received) -> str:
         return _dump(
             {
@@ -133,7 +133,7 @@ def _as_json(topic: str, decode: Decode) -> Callable[[Received], str]:
     return line
 
 
-def _as_line(topic: str, decode: Decode) -> Callable[[Received], str]:
+def in_a_line(topic: str, decode: Decode) -> Callable[[Received], str]:
     def line(received: Received) -> str:
         value = _decoded(received, decode)
         if topic == LEADS and isinstance(value, dict) and "lead_id" in value:

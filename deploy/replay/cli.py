@@ -23,7 +23,7 @@ _Worker = Literal["fetch", "map"]
 _READS: dict[_Worker, tuple[str, ...]] = {"fetch": (RAW, AGAIN), "map": (DETAILS,)}
 
 
-def _target(text: str) -> Target:
+def target(text: str) -> Target:
     if text == "earliest":
         return "earliest"
     if text.isdecimal():
@@ -53,7 +53,7 @@ def fetch(to: _To, yes: _Yes = False, as_json: _AsJson = False) -> None:
 
     Example: leadstream replay fetch --to 2026-11-23T18:00 --yes
     """
-    _replay("fetch", _target(to), yes=yes, as_json=as_json)
+    _replay("fetch", target(to), yes=yes, as_json=as_json)
 
 
 @replay.command(name="map")
@@ -64,7 +64,7 @@ def map_(to: _To, yes: _Yes = False, as_json: _AsJson = False) -> None:
 
     Example: leadstream replay map --to earliest --yes
     """
-    _replay("map", _target(to), yes=yes, as_json=as_json)
+    _replay("map", target(to), yes=yes, as_json=as_json)
 
 
 def _replay(worker: _Worker, to: Target, *, yes: bool, as_json: bool) -> None:

@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from deploy.sandbox import FREE_PORTS, PartName, Process, Sandbox, SandboxError
+from deploy.sandbox.flock import held
 from deploy.sandbox.part import NAMES
 
 SCHEMA = '{"type": "record", "name": "Lead", "fields": [{"name": "id", "type": "string"}]}'
@@ -216,6 +217,16 @@ def test_two_ups_at_once_make_one_sandbox(commands: Commands, tmp_path: Path) ->
     assert [up.returncode for up in both] == [0, 0], told
     assert told[0][0] == told[1][0]
     assert len([log for log in (tmp_path / "graph").iterdir() if log.name.startswith("log")]) == 1
+
+
+def test_an_up_waits_for_the_command_that_works_on_the_same_sandbox(commands: Commands, tmp_path: Path) -> None:
+    with held(tmp_path / "lock", lambda: pytest.fail("someone else holds it")):
+        waiting = commands.start("up", "graph", "--graph-port", "0")
+        assert waiting.stderr is not None
+        assert waiting.stderr.readline() == "waiting for another command that works on this sandbox\n"
+        assert not (tmp_path / "graph").exists()
+    waiting.communicate(timeout=60)
+    assert waiting.returncode == 0
 
 
 def test_a_taken_port_is_named_with_the_option_that_chooses_another(commands: Commands, tmp_path: Path) -> None:

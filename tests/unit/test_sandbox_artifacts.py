@@ -196,8 +196,9 @@ def test_what_a_killed_download_left_is_cleared_away(repository: Repository, loc
     repository.files = {ONE: b"one"}
     lock(locks, "kafka", repository.files)
     folder = jars("kafka", Silent(), locks)[0].parent
-    folder.rename(folder.with_suffix(".incoming"))
-    (folder.with_suffix(".incoming") / "half.jar").write_bytes(b"ha")
+    folder.with_suffix(".incoming").mkdir()
+    folder.rename(folder.with_suffix(".incoming") / "ready")
+    (folder.with_suffix(".incoming") / "ready" / "half.jar").write_bytes(b"ha")
     assert [jar.name for jar in jars("kafka", Silent(), locks)] == ["one-1.0.jar"]
     assert what_is_in_the_cache() == [folder.name, f"{folder.name}/one-1.0.jar"]
 

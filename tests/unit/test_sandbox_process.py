@@ -10,6 +10,7 @@ import pytest
 
 from deploy.sandbox import Process
 
+ENDS_WITH_BYE = "trap 'echo bye; exit' TERM; echo ready; while :; do sleep 0.01; done"
 IGNORES_SIGTERM = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
 
 
@@ -63,7 +64,7 @@ def test_what_was_killed_is_gone_at_once_even_if_nobody_waits_for_it(program: Pr
 
 
 def test_stop_lets_the_program_end_in_its_own_way(program: Process) -> None:
-    program.start(["sh", "-c", "trap 'echo bye; exit' TERM; echo ready; while :; do sleep 0.01; done"], {})
+    program.start(["sh", "-c", ENDS_WITH_BYE], {})
     until(lambda: program.last_lines() == "ready")
     assert program.stop() is True
     assert program.last_lines() == "ready\nbye"
@@ -76,15 +77,20 @@ def test_a_program_that_does_not_stop_in_time_is_killed(program: Process) -> Non
     assert program.pid is None
 
 
-def test_a_paused_program_hangs_and_can_still_be_stopped(program: Process) -> None:
+def test_a_paused_program_hangs_until_it_is_resumed(program: Process) -> None:
     program.start(["sleep", "60"], {})
     program.pause()
     until(lambda: state_of(program.pid) == "T")
     program.resume()
     until(lambda: state_of(program.pid) == "S")
+
+
+def test_a_paused_program_is_stopped_as_one_that_runs(program: Process) -> None:
+    program.start(["sh", "-c", ENDS_WITH_BYE], {})
+    until(lambda: program.last_lines() == "ready")
     program.pause()
     assert program.stop() is True
-    assert program.pid is None
+    assert program.last_lines() == "ready\nbye"
 
 
 def test_what_it_says_is_in_its_log_and_the_log_before_is_kept(program: Process) -> None:

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -63,39 +63,36 @@ def demo(
     with Stage() as stage, _told(home, stage):
         home.mkdir(parents=True, exist_ok=True)
         with held(home / "lock", lambda: stage.step(f"waiting for another demo in {home}")):
-            if not stop:
+            if stop:
+                _end(home, stage)
+            else:
                 _play(home, stage, keep=keep)
             if not keep:
-                _end(home, stage)
                 _delete(home)
 
 
 def _play(home: Path, stage: Stage, *, keep: bool) -> None:
     began = time.monotonic()
-    finished = False
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     Programs(home, {}).stop()
-    try:
+    with ExitStack() as at_the_end:
+        at_the_end.callback(_end, home, stage)
         stage.heading(
             "The world outside",
             "A real Kafka, a real schema registry, and a double of Meta's Graph API, on this machine.",
         )
         world = open_world(home / "sandbox", stage)
+        programs = Programs(home, world.environment)
+        if world.kafka_is_yours:
+            at_the_end.callback(_clear, world, programs, stage)
         make_topics(world)
         stage.step(f"topics and schemas: made as declared, under the prefix {world.kafka.topic_prefix}")
-        programs = Programs(home, world.environment)
         with Reader(world.kafka) as reader:
             _tell(Story(world, programs, reader, stage), stage)
         stage.heading(f"All of it is as it has to be ({time.monotonic() - began:.0f} s)")
-        finished = True
-    finally:
-        if not finished:
-            _end(home, stage)
-    if keep:
-        _tell_how_to_look(world, programs, home, stage)
-    elif world.kafka_is_yours:
-        programs.stop()
-        delete_topics(world)
+        if keep:
+            _tell_how_to_look(world, programs, home, stage)
+            at_the_end.pop_all()
 
 
 def _tell(story: Story, stage: Stage) -> None:
@@ -132,6 +129,17 @@ def _tell_how_to_look(world: World, programs: Programs, home: Path, stage: Stage
         stage.step(f"  {line}")
     if world.kafka_is_yours:
         stage.step(f"Your Kafka keeps the topics that begin with {world.kafka.topic_prefix}, until you delete them.")
+
+
+def _clear(world: World, programs: Programs, stage: Stage) -> None:
+    """A cluster that stays is left as it was found."""
+    stage.moment("deleting the topics")
+    programs.stop()
+    try:
+        delete_topics(world)
+        stage.step(f"The topics that begin with {world.kafka.topic_prefix} are deleted from your Kafka.")
+    except ClusterError as failure:
+        stage.step(f"{failure}: please delete them.")
 
 
 def _end(home: Path, stage: Stage) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from pydantic import SecretStr
 
 import schemas
@@ -82,17 +82,24 @@ def make_topics(world: World) -> None:
 
 
 def delete_topics(world: World) -> None:
-    """From a cluster that stays: what was made under our prefix, which nobody else has."""
+    """From a cluster that stays: topics and groups under our prefix, which nobody else has. ClusterError if not all."""
     cluster = admin_client(world.kafka)
+    groups = [world.topics.group(worker) for worker in ("fetch", "map")]
+    answers = [
+        *cluster.delete_topics([world.topics(name) for name in schemas.topics()]).values(),
+        *cluster.delete_consumer_groups(groups).values(),
+    ]
     try:
-        for deleted in cluster.delete_topics([world.topics(name) for name in schemas.topics()]).values():
-            deleted.result(_PATIENCE)
-        for deleted in cluster.delete_consumer_groups([world.topics.group(name) for name in ("fetch", "map")]).values():
-            deleted.result(_PATIENCE)
-    except (KafkaException, TimeoutError):
-        raise ClusterError(
-            f"not every topic and group that begins with {world.kafka.topic_prefix} could be deleted"
-        ) from None
+        failed = [error for answer in answers if (error := answer.exception(_PATIENCE)) is not None]
+    except TimeoutError as error:
+        failed = [error]
+    if any(not _was_never_there(error) for error in failed):
+        raise ClusterError(f"not every topic and group that begins with {world.kafka.topic_prefix} could be deleted")
+
+
+def _was_never_there(error: BaseException) -> bool:
+    never = (KafkaError.GROUP_ID_NOT_FOUND, KafkaError.UNKNOWN_TOPIC_OR_PART)
+    return isinstance(error, KafkaException) and error.args[0].code() in never
 
 
 def _as_environment(settings: KafkaSettings | RegistrySettings) -> dict[str, str]:

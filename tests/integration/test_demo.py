@@ -1,0 +1,121 @@
+"""`leadstream demo` on the sandbox's Kafka and registry, as on a user's own."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from deploy.demo.programs import NAMES, ProgramFailed, Programs
+from deploy.sandbox import Process
+from deploy.sandbox.progress import Silent
+from tests.programs import eventually
+
+LEADSTREAM = Path(sys.executable).with_name("leadstream")
+STARTED = (*NAMES, "sandbox/graph")
+
+
+class Demo:
+    """The command, in a home of its own."""
+
+    def __init__(self, home: Path, **settings: str) -> None:
+        self.home = home
+        self._settings = settings
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [LEADSTREAM, "demo", "--home", str(self.home), *arguments],
+            env=os.environ | self._settings,
+            cwd=self.home.parent,  # where no .env of the checkout is read
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        """Exit code, stdout, stderr."""
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=180)
+        return process.returncode, out, err
+
+    def running(self) -> list[str]:
+        return [name for name in STARTED if Process(self.home / name).pid is not None]
+
+    def environment(self) -> dict[str, str]:
+        """What --keep has written for the user's shell."""
+        lines = (self.home / "env").read_text().splitlines()
+        return dict(shlex.split(line)[0].split("=", 1) for line in lines)
+
+
+@pytest.fixture
+def demo(bootstrap: str, registry_url: str, tmp_path: Path) -> Iterator[Demo]:
+    demo = Demo(tmp_path / "home", KAFKA_BOOTSTRAP_SERVERS=bootstrap, REGISTRY_URL=registry_url)
+    yield demo
+    for name in STARTED:
+        Process(demo.home / name).stop()
+
+
+def topics(bootstrap: str) -> set[str]:
+    return set(AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=15).topics)
+
+
+def test_it_ends_with_the_same_leads_again_and_stays_when_told_to(demo: Demo) -> None:
+    """It checks itself: every lead that a 200 has promised, one fate for each record, and an equal replay."""
+    code, out, err = demo.run("--keep")
+    assert (code, err) == (0, "")
+    assert "11 leads were promised by a 200, and 11 are here." in out
+    assert "15 records on meta.leadgen.raw = 1 dead + 11 lead + 1 duplicate + 2 skipped" in out
+    assert "11 of 11 leads are identical, and Meta was asked 0 times." in out
+    assert demo.running() == list(STARTED)
+
+    shown = subprocess.run(
+        [LEADSTREAM, "tail", "--from-beginning", "--json"],
+        env=os.environ | demo.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    leads = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert len(leads) == 22  # each once more by the replay
+    assert any(int(lead["key"]) > 2**53 and lead["value"]["is_organic"] for lead in leads)
+
+    code, _, err = demo.run("--stop")
+    assert (code, err, demo.running()) == (0, "", [])
+
+
+def test_it_leaves_nothing_on_a_cluster_that_stays_and_nothing_running_when_interrupted(
+    demo: Demo, bootstrap: str
+) -> None:
+    before = topics(bootstrap)
+    process = demo.start()
+    eventually(lambda: demo.running() == list(STARTED), 60, "all programs to run")
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "are deleted from your Kafka" in out
+    assert "Nothing is left running." in out
+    assert demo.running() == []
+    assert topics(bootstrap) == before
+
+
+def test_what_cannot_be_is_a_sentence_with_the_logs_and_leaves_nothing_running(demo: Demo, registry_url: str) -> None:
+    there = Demo(demo.home, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", REGISTRY_URL=registry_url)
+    code, _, err = there.run()
+    assert code == 1
+    assert "KAFKA_BOOTSTRAP_SERVERS names 127.0.0.1:1, which does not answer" in err
+    assert f"{demo.home}/*/log" in err
+    assert demo.running() == []
+
+
+def test_a_program_that_cannot_start_is_told_with_the_end_of_its_log(demo: Demo) -> None:
+    programs = Programs(demo.home, {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "META_VERIFY_TOKEN": ""})
+    programs.start("serve")
+    with pytest.raises(ProgramFailed, match=r"`leadstream serve` ended while it started\n(.*\n)*.*META_VERIFY_TOKEN"):
+        programs.wait_ready("serve", Silent())

@@ -78,6 +78,10 @@ class Program:
         self._process.kill()
         self._process.wait()
 
+    def ended(self, seconds: float = 20.0) -> int:
+        """The exit code of a program that ends by itself."""
+        return self._process.wait(seconds)
+
     def stop(self, seconds: float = 60.0) -> int:
         """SIGTERM, and the exit code."""
         if self._process.poll() is None:

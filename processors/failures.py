@@ -2,14 +2,14 @@
 
     nothing wrong with the record   Unavailable OverBudget AccessLost Blocked, no token   HOLD: asked again, in place
     perhaps too early               Missing                                               RACE: asked again for seconds
-    wrong in itself                 BadAsk                                                fewer fields, then DEAD
+    perhaps one field too many      BadAsk, and code 3, which one field alone can cause   FEWER_FIELDS, once
 
 A record that is held keeps its place: nothing is committed past it, so nothing is lost however long it takes.
 """
 
 from enum import Enum, auto
 
-from ingest.meta.errors import BadAsk, Blocked, GraphError, Missing, OverBudget
+from ingest.meta.errors import AccessLost, BadAsk, Blocked, GraphError, Missing, OverBudget
 
 _BLOCKED_SECONDS = 3600.0  # policy blocks last hours, and calls make them longer
 _RETENTION_SECONDS = 90 * 86400.0  # Meta deletes a lead 90 days after it was submitted
@@ -33,7 +33,7 @@ def verdict(error: GraphError | NoToken) -> Verdict:
     match error:
         case Missing():
             return Verdict.RACE
-        case BadAsk():
+        case BadAsk() | AccessLost(reason="capability"):
             return Verdict.FEWER_FIELDS
         case _:
             return Verdict.HOLD

@@ -13,7 +13,7 @@ from typing import Protocol
 from ingest import telemetry
 from ingest.codec import Codec, DoesNotFit
 from ingest.kafka import NotAcknowledged, Producer
-from ingest.meta.errors import BadAsk, Missing
+from ingest.meta.errors import AccessLost, BadAsk, Missing
 from ingest.meta.graph import LEAD_FIELDS, REDUCED_LEAD_FIELDS, Answer, Snapshot
 from ingest.meta.notification import BadChange, Notification
 from ingest.meta.pages import PageAccess
@@ -99,13 +99,13 @@ class Fetch:
             with attempt:
                 try:
                     return await self._ask(notification, LEAD_FIELDS), LEAD_FIELDS
-                except BadAsk:
+                except (BadAsk, AccessLost):
                     # One field that this token may not name fails the whole ask; what it may name is worth having.
                     return await self._ask(notification, REDUCED_LEAD_FIELDS), REDUCED_LEAD_FIELDS
         raise AssertionError("attempts end with an answer or an error")
 
     async def _ask(self, notification: Notification, fields: Sequence[str]) -> Answer:
-        async for attempt in patience.hold():
+        async for attempt in patience.hold(fewer_fields=fields is LEAD_FIELDS):
             with attempt:
                 page = self._page(notification.page_id)
                 async with self._calls:

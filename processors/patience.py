@@ -10,7 +10,7 @@ import stamina
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from ingest import telemetry
-from ingest.meta.errors import GraphError, Missing, OverBudget, Unavailable
+from ingest.meta.errors import AccessLost, GraphError, Missing, OverBudget, Unavailable
 from processors.failures import NoToken, Verdict, pause, verdict
 
 Attempts = AsyncIterator[stamina.Attempt]
@@ -18,9 +18,14 @@ Attempts = AsyncIterator[stamina.Attempt]
 _SAY_EVERY = 60.0  # seconds
 
 
-def hold() -> Attempts:
-    """Attempts without end while the failure is not the record's, as far apart as Meta asks for."""
-    return aiter(stamina.retry_context(on=_held, attempts=None, timeout=None, wait_initial=0.2, wait_max=30.0))
+def hold(*, fewer_fields: bool) -> Attempts:
+    """Attempts without end while the failure is not the record's, as far apart as Meta asks for.
+
+    `fewer_fields` says that another ask with fewer fields follows, which a failure that one of them may have caused
+    waits for.
+    """
+    held = _held if fewer_fields else _held_at_last
+    return aiter(stamina.retry_context(on=held, attempts=None, timeout=None, wait_initial=0.2, wait_max=30.0))
 
 
 def race() -> Attempts:
@@ -64,6 +69,10 @@ def _held(error: Exception) -> bool | float:
     if isinstance(error, GraphError | NoToken) and verdict(error) is Verdict.HOLD:
         return pause(error) or True
     return False
+
+
+def _held_at_last(error: Exception) -> bool | float:
+    return isinstance(error, AccessLost) or _held(error)
 
 
 def _over_budget(error: Exception) -> bool | float:

@@ -131,8 +131,13 @@ def test_an_id_beyond_2_to_the_53_arrives_whole() -> None:
     assert [record.key for record in broker.records] == [b"55459717045641545"]
 
 
-def test_a_field_that_may_not_be_read_costs_that_field_and_not_the_lead() -> None:
-    broker, meta = Broker(), Meta(BadAsk("bad-field", code=100))
+@pytest.mark.parametrize(
+    "error",
+    [BadAsk("bad-field", code=100), AccessLost("capability", scope="app", code=3)],
+    ids=["#100", "#3, seen for post_submission_check_result"],
+)
+def test_a_field_that_may_not_be_read_costs_that_field_and_not_the_lead(error: GraphError) -> None:
+    broker, meta = Broker(), Meta(error)
     run(fetch(broker, meta), notified())
 
     [record] = broker.on(DETAILS)
@@ -190,6 +195,12 @@ def test_a_failure_that_is_not_the_records_is_waited_out(error: GraphError) -> N
     run(fetch(broker, meta), notified())
     assert [record.topic for record in broker.records] == [DETAILS]
     assert len(meta.asked) == 4
+
+
+def test_a_capability_that_is_missing_for_every_field_is_waited_out() -> None:
+    broker, meta = Broker(), Meta(*(AccessLost("capability", scope="app", code=3) for _ in range(4)))
+    run(fetch(broker, meta), notified())
+    assert [record.topic for record in broker.records] == [DETAILS]
 
 
 def test_a_page_without_a_token_waits_for_one_and_asks_nothing() -> None:

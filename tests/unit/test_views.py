@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from ingest import views
+from ingest import app, views
 from ingest.kafka import NotAcknowledged, ProducerFailed
 from ingest.records import DEAD, OTHER, RAW, UPDATES
 from tests.door import APP_SECRET, VERIFY_TOKEN, Broker, Opened, leadgen, open_door, post_of, signed
@@ -298,6 +298,18 @@ def test_a_slow_body_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
         reader, writer = await opened.sender.connect()
         writer.write(SIGNED + b"Content-Length: 1000\r\n\r\n" + b"x" * 500)
         assert "408" in await status_line(reader)
+        writer.close()
+
+    play(scenario)
+
+
+def test_a_connection_that_never_finishes_its_headers_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "KEEP_ALIVE_SECONDS", 0.05)
+
+    async def scenario(opened: Opened, broker: Broker) -> None:
+        reader, writer = await opened.sender.connect()
+        writer.write(HEADERS)
+        assert await reader.read() == b""
         writer.close()
 
     play(scenario)

@@ -85,7 +85,7 @@ class Kafka:
             "-Xms128m",
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
-            f"-Dlog4j2.configurationFile={_LOGGING}",
+            f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
         )
         return Command(arguments=(str(java), *options, "-cp", classpath, "kafka.Kafka", str(properties)))
 

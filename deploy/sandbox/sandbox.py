@@ -25,6 +25,7 @@ State = Literal["answers", "does not answer", "stopped"]
 
 _START_WITHIN = 90.0  # seconds; the slowest part takes 6 where nothing else runs
 _LOOK_EVERY = 0.05
+_WAITING = "waiting for another command that works on this sandbox"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,13 +150,13 @@ class Sandbox:
     def _alone(self, progress: Progress) -> Iterator[None]:
         try:
             self.home.mkdir(parents=True, exist_ok=True)
-            (self.home / "lock").touch()
+            with held(self.home / "lock", lambda: progress.step(_WAITING)):
+                yield
         except OSError as error:
             raise SandboxError(
-                f"{self.home} cannot be written ({error.strerror}): choose another with --home."
+                f"{error.filename or self.home} cannot be used ({error.strerror}):"
+                " put that right, or choose another folder with --home."
             ) from error
-        with held(self.home / "lock", lambda: progress.step("waiting for another command that works on this sandbox")):
-            yield
 
     def _settled(self) -> Ports:
         before = self._remembered()

@@ -93,6 +93,8 @@ def _play(home: Path, stage: Stage, *, keep: bool) -> None:
         if keep:
             _tell_how_to_look(world, programs, home, stage)
             at_the_end.pop_all()
+        else:
+            stage.step("`leadstream demo --keep` leaves it running, to look around.")
 
 
 def _tell(story: Story, stage: Stage) -> None:

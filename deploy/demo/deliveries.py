@@ -47,22 +47,22 @@ def ten(forms: Mapping[str, str]) -> Sequence[Delivery]:
 
     return (
         Delivery(
-            title="a lead that is deleted before it can be fetched",
-            why="notifications can be faster than the lead, so it is asked for again for some seconds",
+            title="a lead deleted before it can be fetched",
+            why="asked for again for some seconds: it may just be early",
             status="200",
             expected={"dead": 1},
             send=crafted("deleted_lead", "b2b"),
         ),
         Delivery(
             title="one organic lead, ids as numbers beyond 2^53",
-            why="a reader that takes them for floating point stores another id",
+            why="as a floating point number it would be another id",
             status="200",
             expected={"lead": 1},
             send=announced(1, "homes_india", ids="integer", ads="zero"),
         ),
         Delivery(
             title=f"{_BATCH} leads of three pages in one POST",
-            why="Meta batches up to 1000 changes; each page's are fetched with its own token",
+            why="Meta sends up to 1000; each page has its own token",
             status="200",
             expected={"lead": _BATCH},
             send=announced(
@@ -78,21 +78,21 @@ def ten(forms: Mapping[str, str]) -> Sequence[Delivery]:
         ),
         Delivery(
             title="one unreadable change among three good ones",
-            why="a 400 would cost the three; it goes to the dead letters inside the 200",
+            why="refusing it would cost the three",
             status="200",
             expected={"lead": 3, "dead": 1},
             send=crafted("one_bad_change", "newsletter"),
         ),
         Delivery(
             title="the Test button of Meta's dashboard",
-            why="its lead 444444444444 does not exist: no call, no dead letter",
+            why="its lead 444444444444 does not exist; Meta is not asked",
             status="200",
             expected={"skipped": 2},
             send=crafted("dashboard_sample"),
         ),
         Delivery(
             title="a leadgen_update",
-            why="it names a lead and is none: taken for one, it would double it",
+            why="it names a lead and is none",
             status="200",
             expected={"kept": 1},
             send=crafted("leadgen_update"),
@@ -105,8 +105,8 @@ def ten(forms: Mapping[str, str]) -> Sequence[Delivery]:
             send=crafted("other_field"),
         ),
         Delivery(
-            title="names of fields only: include_values is off",
-            why="leads are being lost at Meta's end: an alarm, not an error",
+            title="names of fields, without their values",
+            why="include_values is off at Meta: an alarm",
             status="200",
             expected={"kept": 1},
             send=crafted("changed_fields"),

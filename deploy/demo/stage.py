@@ -42,8 +42,8 @@ class Stage:
         if why:
             self._print(Text(f"   {why}", style="dim"))
 
-    def step(self, text: str) -> None:
-        self._print(Text(f"   {text}"))
+    def step(self, text: str, why: str = "") -> None:
+        self._print(Text.assemble(f"   {text}", (f"  {why}", "dim") if why else ""))
 
     def conclude(self, text: str) -> None:
         """What follows from a table above it."""

@@ -75,32 +75,34 @@ class Story:
                 raise DemoFailed(f"delivery {number} was answered {answered.status}, and Kafka has {len(new)} of it")
             found = next(iter(new), None)
             records = len(self._account.delivered[found]) if found else 0
-            self._stage.step(f"{number:>2}  {answered.status}  {records} on Kafka  {delivery.title}")
+            self._stage.step(f"{number:>2}  {answered.status}  {records} on Kafka  {delivery.title:<43}", delivery.why)
             self._sent.append(Sent(delivery=delivery, answered=answered, id=found))
 
     def outcomes(self) -> None:
         """What each delivery became, held against what it has to become."""
         account = self._account
-        self._wait(lambda: not account.waiting(), lambda: f"{account.waiting()} notifications have no outcome yet")
+        self._wait(
+            lambda: not account.waiting(), lambda: f"{account.waiting()} of {len(account.raw())} notifications wait"
+        )
         table = Table("", "delivery", "answer", "on Kafka", "became", box=None, header_style="bold", pad_edge=False)
         for number, sent in enumerate(self._sent, start=1):
-            outcomes = self._account.outcomes(sent.id)
+            outcomes = account.outcomes(sent.id)
             kinds: Counter[str] = Counter()
             for outcome, count in outcomes.items():
                 kinds[outcome.kind] += count
             if kinds != Counter(sent.delivery.expected):
                 raise DemoFailed(f"delivery {number} became {dict(kinds)} instead of {dict(sent.delivery.expected)}")
-            topics = self._account.topics_of(sent.id)
+            topics = account.topics_of(sent.id)
             table.add_row(
                 str(number),
-                Text.assemble(sent.delivery.title, "\n", (sent.delivery.why, "dim")),
+                sent.delivery.title,
                 sent.answered.status,
                 "\n".join(f"{count} {topic}" for topic, count in topics.items()) or "nothing",
-                "\n".join(f"{count} {_in_words(outcome)}" for outcome, count in outcomes.items()) or "refused",
+                "\n".join(_in_words(outcome, count) for outcome, count in outcomes.items()) or "refused",
             )
         self._stage.table(table)
-        fates = Counter(self._account.outcome(record).kind for record in self._account.raw())
-        told = " + ".join(f"{count} {kind}" for kind, count in fates.items())
+        fates = Counter(account.outcome(record).kind for record in account.raw())
+        told = " + ".join(_counted(kind, count) for kind, count in fates.most_common())
         self._stage.conclude(f"{fates.total()} records on {RAW} = {told}: each has one fate.")
 
     def leads(self) -> Mapping[str, Lead]:
@@ -193,11 +195,10 @@ def _in_full(lead: Lead) -> Table:
     return table
 
 
-def _in_words(outcome: Outcome) -> str:
-    match outcome.kind:
-        case "lead" | "kept" | "waiting":
-            return outcome.kind
-        case "dead":
-            return f"dead letter: {outcome.reason}"
-        case _:
-            return f"{outcome.kind}: {outcome.reason}"
+def _in_words(outcome: Outcome, count: int) -> str:
+    kind = {"kept": "kept as it came", "dead": "dead letter"}.get(outcome.kind, outcome.kind)
+    return _counted(kind, count) + (f" ({outcome.reason})" if outcome.reason else "")
+
+
+def _counted(what: str, count: int) -> str:
+    return f"{count} {what}" + ("s" if what == "lead" and count != 1 else "")

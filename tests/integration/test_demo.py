@@ -70,7 +70,7 @@ def test_it_ends_with_the_same_leads_again_and_stays_when_told_to(demo: Demo) ->
     code, out, err = demo.run("--keep")
     assert (code, err) == (0, "")
     assert "11 leads were promised by a 200, and 11 are here." in out
-    assert "15 records on meta.leadgen.raw = 1 dead + 11 lead + 1 duplicate + 2 skipped" in out
+    assert "15 records on meta.leadgen.raw = 11 leads + 2 skipped + 1 dead + 1 duplicate: each has one fate." in out
     assert "11 of 11 leads are identical, and Meta was asked 0 times." in out
     assert demo.running() == list(STARTED)
 

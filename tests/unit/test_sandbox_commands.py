@@ -94,7 +94,7 @@ def test_a_home_that_cannot_be_written_is_said_in_words(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     result = run("up", "--home", str(tmp_path / "file" / "home"))
     assert result.exit_code == 1
-    assert "choose another with --home" in result.stderr
+    assert "choose another folder with --home" in result.stderr
 
 
 def test_a_kafka_of_yours_with_a_login_wants_its_own_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

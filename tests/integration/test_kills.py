@@ -35,3 +35,24 @@ def test_fetch_workers_killed_while_leads_pass_lose_none(system: System) -> None
     twice = len(system.records(DETAILS)) - LEADS_PASSING
     print(f"\n{killed} workers killed, {LEADS_PASSING} leads, 0 lost, {twice} fetched twice")  # noqa: T201  the figure
     assert serve.stop() == 0
+
+
+def test_any_program_may_be_killed_while_leads_are_delivered(system: System) -> None:
+    """The door, both workers, and then their parents, started again by whoever watches them."""
+    programs = {
+        arguments: system.start(*arguments).wait_ready()
+        for arguments in (("serve",), ("work", "fetch"), ("work", "map"))
+    }
+    job = system.graph.deliver(system.webhook, 600, changes_per_post=3, rate=40, time_scale=0.05).job
+    for program in programs.values():
+        time.sleep(1)  # the pace of the killing, waiting for nothing
+        assert program.kill_child()
+    for arguments, program in programs.items():
+        program.kill()
+        system.start(*arguments).wait_ready()
+
+    delivery = system.graph.wait(job)
+    acknowledged = set(system.graph.acknowledged())
+    assert (len(acknowledged), delivery.posts_given_up) == (600, 0)
+    eventually(lambda: acknowledged <= system.keys(LEADS), 120, "every acknowledged lead on leads.v1")
+    assert system.keys(LEADS) == acknowledged

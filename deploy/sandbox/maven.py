@@ -116,16 +116,17 @@ def _by_jgo(files: list[PurePosixPath], into: Path, repository: str | None, mome
             try:
                 found = component.artifact(classifier, packaging).resolve()
             except RuntimeError as error:  # what jgo makes of an answer other than 200
-                raise _unreachable(file) from error
+                raise _unreachable(file, error) from None  # its text quotes the repository's address, log-in and all
             except OSError as error:
                 if error.errno is not None:
                     raise
-                raise _unreachable(file) from error  # the HTTP client's errors are OSErrors without a number
+                raise _unreachable(file, error) from None  # the HTTP client's errors are OSErrors without a number
             Path(found).rename(into / file.name)
 
 
-def _unreachable(file: PurePosixPath) -> SandboxError:
+def _unreachable(file: PurePosixPath, error: Exception) -> SandboxError:
+    why = "the repository does not give it" if isinstance(error, RuntimeError) else type(error).__name__
     return SandboxError(
-        f"{file.name} could not be downloaded: look at the network and at the repository (MAVEN_REPOSITORY_URL, if"
-        " it is set), and run this again."
+        f"{file.name} could not be downloaded ({why}): look at the network and at the repository"
+        " (MAVEN_REPOSITORY_URL, if it is set), and run this again."
     )

@@ -83,7 +83,7 @@ def _play(home: Path, stage: Stage, *, keep: bool) -> None:
         )
         world = open_world(home / "sandbox", stage)
         programs = Programs(home, world.environment)
-        if world.kafka_is_yours:
+        if "kafka" in world.yours:
             at_the_end.callback(_clear, world, programs, stage)
         make_topics(world)
         stage.step(f"topics and schemas: made as declared, under the prefix {world.kafka.topic_prefix}")
@@ -129,7 +129,7 @@ def _tell_how_to_look(world: World, programs: Programs, home: Path, stage: Stage
         f"leadstream demo --stop{option}",
     ):
         stage.step(f"  {line}")
-    if world.kafka_is_yours:
+    if "kafka" in world.yours:
         stage.step(f"Your Kafka keeps the topics that begin with {world.kafka.topic_prefix}, until you delete them.")
 
 
@@ -140,6 +140,8 @@ def _clear(world: World, programs: Programs, stage: Stage) -> None:
     try:
         delete_topics(world)
         stage.step(f"The topics that begin with {world.kafka.topic_prefix} are deleted from your Kafka.")
+        if "registry" in world.yours:
+            stage.step("Your registry keeps their schemas, under subjects that begin with it.")
     except ClusterError as failure:
         stage.step(f"{failure}: please delete them.")
 

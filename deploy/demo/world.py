@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 from pydantic import SecretStr
 
 import schemas
-from deploy.sandbox import FREE_PORTS, Progress, Sandbox, given_by_settings
+from deploy.sandbox import FREE_PORTS, PartName, Progress, Sandbox, given_by_settings
 from deploy.topics import ClusterError, admin_client, apply, plan
 from ingest.records import Topics
 from ingest.registry import open_registry
@@ -23,12 +23,12 @@ _PATIENCE = 15.0  # seconds for a broker to answer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """Settings in both forms: for us, and as the environment of the programs."""
+    """Settings in both forms, for us and as the environment of the programs; and which parts are the user's own."""
 
     kafka: KafkaSettings
     registry: RegistrySettings
     environment: Mapping[str, str]
-    kafka_is_yours: bool
+    yours: frozenset[PartName]
 
     @property
     def topics(self) -> Topics:
@@ -43,7 +43,7 @@ def open_world(home: Path, progress: Progress) -> World:
     """Starts what does not run. SandboxError or SettingsError when it cannot be had."""
     sandbox = Sandbox(home, FREE_PORTS, given_by_settings())
     sandbox.up((), progress)
-    found, yours = sandbox.env(), {part.name for part in sandbox.status() if part.yours}
+    found, yours = sandbox.env(), frozenset(part.name for part in sandbox.status() if part.yours)
     prefix = f"{PREFIX}{secrets.token_hex(3)}."
     servers, url = found["KAFKA_BOOTSTRAP_SERVERS"], found["REGISTRY_URL"]
     # Of what is the user's own, the login too; ours has none.
@@ -62,7 +62,7 @@ def open_world(home: Path, progress: Progress) -> World:
         kafka=kafka,
         registry=registry,
         environment={**found, **_as_environment(kafka), **_as_environment(registry), **door},
-        kafka_is_yours="kafka" in yours,
+        yours=yours,
     )
 
 

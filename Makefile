@@ -19,7 +19,7 @@ demo: .venv/installed ## all of it on this machine: from a signed delivery to de
 
 .PHONY: test
 test: .venv/installed ## every test, on a real Kafka and a real registry
-	@$(PYTEST)
+	@HYPOTHESIS_PROFILE=thorough $(PYTEST)
 
 .PHONY: check
 check: .venv/installed ## ruff, mypy, the import rule, unit and contract tests

@@ -26,7 +26,7 @@ class NotAcknowledged(Exception):
 
 
 class ProducerFailed(Exception):
-    """The producer can promise nothing any more (fenced, out of sequence, not authorised): the process must end."""
+    """The producer can promise nothing any more (fenced, out of sequence): the process must end."""
 
 
 class Producer(Protocol):

@@ -15,6 +15,9 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 # Without the minimum an empty secret is accepted, and anyone can sign.
 Secret = Annotated[SecretStr, Field(min_length=1)]
 
+# A delivery may be one change, and a change is one record: Kafka has to take what the door does.
+MAX_BODY_BYTES = 8 * 2**20 - 2**16
+
 
 class SettingsError(Exception):
     """The environment cannot be used as it is; the text says which variable, and what it should hold."""
@@ -115,9 +118,11 @@ class WebhookSettings(_Group):
     meta_verify_token: Secret = Field(description="what you typed into the app dashboard; any long random string")
     ingest_host: str = "127.0.0.1"
     ingest_port: int = Field(default=8080, ge=0, le=65535, description="0 chooses a free one")
-    ingest_max_body: int = Field(default=4 * 2**20, ge=2**16, description="bytes; 1000 changes are about 300 kB")
+    ingest_max_body: int = Field(
+        default=4 * 2**20, ge=2**16, le=MAX_BODY_BYTES, description="bytes; 1000 changes are about 300 kB"
+    )
     ingest_max_in_flight: int = Field(default=64 * 2**20, ge=2**20, description="bytes of bodies open at once")
-    ingest_ack_timeout: float = Field(default=5.0, gt=0, description="seconds to wait for the broker before 503")
+    ingest_ack_timeout: float = Field(default=5.0, gt=0, le=8, description="seconds to wait for the broker before 503")
 
 
 class PagesSettings(_Group):

@@ -6,14 +6,13 @@ from typing import Any
 
 import fastavro
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import schemas
 from ingest.codec import Codec, Damaged, DecodeError, DoesNotFit, NotFramed, UnknownSchema
 from schemas.shapes import LeadDetails
 
-UNTIMED = settings(deadline=None)  # a busy machine is no failure
 SECRET = "rosa.luxemburg@example.com"
 
 
@@ -103,7 +102,6 @@ def test_a_value_of_a_foreign_schema_is_damaged_and_stops_nobody(
         learn_and_decode()
 
 
-@UNTIMED
 @given(st.binary())
 def test_no_bytes_raise_anything_but_a_decode_error(datum: bytes) -> None:
     codec = Codec[LeadDetails]("LeadDetails", schema_id=1)

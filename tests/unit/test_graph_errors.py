@@ -3,7 +3,7 @@
 import traceback
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.meta.errors import (
@@ -18,8 +18,6 @@ from ingest.meta.errors import (
     classify,
     refusal,
 )
-
-UNTIMED = settings(deadline=None)  # a busy machine is no failure
 
 TABLE: list[tuple[int, int | None, type[GraphError], Scope | None, str]] = [
     (1, None, Unavailable, None, "unknown-error"),
@@ -150,7 +148,6 @@ envelopes = st.dictionaries(
 )
 
 
-@UNTIMED
 @given(envelopes, st.integers(100, 599))
 def test_any_envelope_is_an_error_that_quotes_nothing(envelope: dict[str, object], status: int) -> None:
     error = refusal(envelope, status)

@@ -4,12 +4,10 @@ import json
 import random
 from typing import Any, cast
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.meta.graph import Json, JsonObject, snapshot
-
-UNTIMED = settings(deadline=None)  # a busy machine is no failure
 
 FORM: JsonObject = {
     "id": "7",
@@ -58,7 +56,6 @@ def shuffled(value: Json, chance: random.Random) -> Json:
     return value
 
 
-@UNTIMED
 @given(st.randoms(use_true_random=False), st.integers(), st.integers(), st.integers())
 def test_neither_the_order_of_keys_nor_counters_make_another_snapshot(
     chance: random.Random, leads: int, organic: int, expired: int
@@ -124,7 +121,6 @@ json_values = st.recursive(
 )
 
 
-@UNTIMED
 @given(st.dictionaries(st.sampled_from([*FORM, "leads_count", "\ud800"]), json_values))
 def test_any_form_has_a_snapshot_that_can_be_stored(form: JsonObject) -> None:
     """Half a surrogate pair too, which JSON can write and UTF-8 cannot."""

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.codec import Codec
@@ -14,7 +14,6 @@ from schemas.shapes import Lead, LeadDetails
 
 LEAD_ID = "55459717045641545"
 PERSON = "Rosa Luxemburg"
-UNTIMED = settings(deadline=None)  # a busy machine is no failure
 
 FORM: dict[str, Any] = {
     "id": "12312312312",
@@ -553,7 +552,6 @@ names = st.sampled_from(["email", "phone_number", "date_of_birth", "country", "c
 entries = st.fixed_dictionaries({"name": names | st.text()}, optional={"values": st.lists(st.text()) | json_values})
 
 
-@UNTIMED
 @given(st.lists(entries | json_values, max_size=8), st.sampled_from([None, FORM]))
 def test_whatever_is_answered_maps_and_no_text_of_it_is_lost(field_data: list[Any], form: object) -> None:
     answer = {"id": LEAD_ID, "created_time": "2026-11-20T08:49:14+0000", "field_data": field_data}
@@ -570,7 +568,6 @@ def test_whatever_is_answered_maps_and_no_text_of_it_is_lost(field_data: list[An
     assert Codec[Lead]("Lead", schema_id=1).encode(lead)
 
 
-@UNTIMED
 @given(st.dictionaries(st.sampled_from(sorted(FORM)) | st.text(), json_values, max_size=6))
 def test_no_form_makes_a_lead_fail(form: dict[str, object]) -> None:
     lead = map_lead(details(answered(("wer", [PERSON]), ("car", ["honda"])), form=form))
@@ -578,7 +575,6 @@ def test_no_form_makes_a_lead_fail(form: dict[str, object]) -> None:
     assert Codec[Lead]("Lead", schema_id=1).encode(lead)
 
 
-@UNTIMED
 @given(st.dictionaries(st.text(), json_values, max_size=6))
 def test_no_field_of_the_answer_makes_a_lead_fail(fields: dict[str, object]) -> None:
     lead = map_lead(details({**fields, "id": LEAD_ID}))

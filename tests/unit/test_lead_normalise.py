@@ -3,12 +3,10 @@
 from datetime import UTC, date, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.lead import normalise
-
-UNTIMED = settings(deadline=None)  # a busy machine is no failure
 
 
 @pytest.mark.parametrize(
@@ -145,7 +143,6 @@ def test_meta_says_yes_and_no_in_several_ways(raw: object, expected: bool | None
     assert normalise.boolean(raw) is expected
 
 
-@UNTIMED
 @given(st.text(), st.sampled_from([None, "US", "DE", "AQ", "ZZ"]))
 def test_no_text_makes_a_reading_raise(raw: str, country: str | None) -> None:
     normalise.text(raw)
@@ -156,7 +153,6 @@ def test_no_text_makes_a_reading_raise(raw: str, country: str | None) -> None:
     normalise.instant(raw)
 
 
-@UNTIMED
 @given(st.dates(min_value=date(1900, 1, 1), max_value=date(2026, 1, 1)), st.sampled_from([None, "en_US", "fr_FR"]))
 def test_a_date_is_never_read_as_another_day(born: date, locale: str | None) -> None:
     """Whatever the habit it was written in: the day it means, or nothing."""

@@ -7,15 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from ingest.meta.pages import LOOK_EVERY, Pages
 from ingest.settings import SettingsError
-
-UNTIMED = settings(deadline=None)  # a busy machine is no failure
 
 PLANTED = "EAAGplantedtoken"
 
@@ -142,7 +140,6 @@ signs = st.sampled_from(
 yaml_like = st.lists(words | signs, max_size=30).map("".join)
 
 
-@UNTIMED
 @given(st.text() | yaml_like | yaml_like.map("pages: {{1: {}".format))
 @example("[" * 1000)
 @example("pages: &a {1: *a}")

@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.meta.webhook import Delivery, FlatLead, Unreadable, read
@@ -333,7 +333,6 @@ bodies = st.fixed_dictionaries({"object": st.just("page"), "entry": st.lists(ent
 layouts = st.sampled_from([(",", ":"), (", ", ": "), (" ,\n", "\t:\r ")])
 
 
-@settings(max_examples=40)  # each draws a whole delivery
 @given(bodies, layouts)
 def test_every_change_that_comes_in_is_one_record_in_its_order(body: dict[str, Any], layout: tuple[str, str]) -> None:
     delivery = reading(json.dumps(body, separators=layout).encode())
@@ -362,7 +361,6 @@ def test_any_bytes_are_refused_by_name(body: bytes) -> None:
     refused_or_read(body)
 
 
-@settings(max_examples=40)  # each draws a whole delivery
 @given(bodies, st.data())
 def test_a_delivery_cut_short_is_refused(body: dict[str, Any], data: st.DataObject) -> None:
     whole = json.dumps(body).encode()

@@ -89,7 +89,7 @@ class Assignments(RuleBasedStateMachine):
 
 
 TestAssignments = Assignments.TestCase
-TestAssignments.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestAssignments.settings = settings(stateful_step_count=40)
 
 
 def test_the_mark_waits_for_the_oldest_open_record() -> None:
@@ -263,7 +263,6 @@ def test_a_drain_that_takes_too_long_says_so() -> None:
     asyncio.run(scenario())
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     order=st.permutations(range(8)),
     keys=st.lists(st.sampled_from("abc"), min_size=8, max_size=8),

@@ -1,0 +1,9 @@
+"""Property tests try a little by default, and a lot when the whole suite runs (`HYPOTHESIS_PROFILE=thorough`)."""
+
+import os
+
+from hypothesis import settings
+
+settings.register_profile("quick", deadline=None, max_examples=25)  # a busy machine is no failure
+settings.register_profile("thorough", deadline=None, max_examples=200)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))

@@ -8,6 +8,9 @@ UV := $(CACHE)/uv-$(UV_VERSION)/bin/uv
 RUN := .venv/bin/
 PYTEST := $(RUN)pytest
 export UV_PYTHON_DOWNLOADS := never
+export UV_COMPILE_BYTECODE := 1
+# Where this is set, every process that a test starts would compile all it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## show this

@@ -1,0 +1,1 @@
+"""Where leadstream runs, and the command line that assembles it."""

@@ -1,5 +1,6 @@
 """Property tests try a little by default, and a lot when the whole suite runs (`HYPOTHESIS_PROFILE=thorough`)."""
 
+import gc
 import os
 
 from hypothesis import settings
@@ -7,3 +8,8 @@ from hypothesis import settings
 settings.register_profile("quick", deadline=None, max_examples=25)  # a busy machine is no failure
 settings.register_profile("thorough", deadline=None, max_examples=200)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported is left out of later collections: those look for what a test left open, and are many."""
+    gc.freeze()

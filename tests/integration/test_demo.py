@@ -62,7 +62,7 @@ def demo(bootstrap: str, registry_url: str, tmp_path: Path) -> Iterator[Demo]:
 
 
 def topics(bootstrap: str) -> set[str]:
-    return set(AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=15).topics)
+    return set(AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=15).topics)
 
 
 def test_it_ends_with_the_same_leads_again_and_stays_when_told_to(demo: Demo) -> None:

@@ -29,13 +29,14 @@ class Group:
     """A group, and a topic of two partitions with five records each, a minute apart."""
 
     def __init__(self, bootstrap: str, prefix: str) -> None:
-        self.bootstrap = bootstrap
-        self.cluster = AdminClient({"bootstrap.servers": bootstrap})
+        # They outlive the sandbox, and would say so.
+        self.options: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap, "log_level": 0}
+        self.cluster = AdminClient(self.options)
         self.name = f"{prefix}leadstream-map"
         self.topic = f"{prefix}meta.leadgen.details"
         [made] = self.cluster.create_topics([NewTopic(self.topic, 2)]).values()
         made.result(15)
-        producer = Producer({"bootstrap.servers": bootstrap})
+        producer = Producer(self.options)
         for minute in range(5):
             for partition in range(2):
                 producer.produce(self.topic, b"{}", partition=partition, timestamp=EPOCH + minute * 60_000)
@@ -54,7 +55,7 @@ class Group:
     @contextmanager
     def live(self) -> Iterator[None]:
         """A member reads while the context is open."""
-        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.name, "enable.auto.commit": False})
+        consumer = Consumer(self.options | {"group.id": self.name, "enable.auto.commit": False})
         consumer.subscribe([self.topic])
         try:
             deadline = time.monotonic() + 30
@@ -140,7 +141,7 @@ def test_a_worker_that_starts_in_between_is_seen_in_the_partitions_own_answers(g
     group.stand(5, 5)
     planned = plan(group.cluster, group.name, [group.topic], "earliest")
     with group.live(), pytest.raises(ReplayRefused, match="2 of 2 partitions were not moved"):
-        apply(LateToSee({"bootstrap.servers": group.bootstrap}), planned)
+        apply(LateToSee(group.options), planned)
     assert group.stands() == [5, 5]
 
 
@@ -151,7 +152,7 @@ def test_a_topic_that_is_not_there_is_a_sentence(group: Group) -> None:
 
 def test_the_command_shows_first_moves_when_told_and_refuses_under_a_worker(group: Group, topic_prefix: str) -> None:
     def leadstream(*arguments: str) -> subprocess.CompletedProcess[str]:
-        settings = {"KAFKA_BOOTSTRAP_SERVERS": group.bootstrap, "TOPIC_PREFIX": topic_prefix}
+        settings = {"KAFKA_BOOTSTRAP_SERVERS": str(group.options["bootstrap.servers"]), "TOPIC_PREFIX": topic_prefix}
         return subprocess.run(
             [LEADSTREAM, "replay", "map", "--to", "earliest", *arguments],
             env=os.environ | settings,

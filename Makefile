@@ -34,7 +34,7 @@ check: .venv/installed ## ruff, mypy, the import rule, unit and contract tests
 
 .PHONY: chaos
 chaos: .venv/installed ## kill what can be killed while leads pass, and count them
-	@$(PYTEST) -q tests/chaos
+	@$(PYTEST) -q -s tests/integration/test_kills.py
 
 .PHONY: wheel
 wheel: .venv/installed ## build the distribution and try it in an empty environment outside the checkout

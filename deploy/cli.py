@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 found wrong, 2 used wrongly.
 """
 
 import asyncio
+import socket
 import sys
 from typing import Annotated
 
@@ -54,11 +55,7 @@ def serve(
     Example: leadstream serve --processes 2
     """
     webhook, _, _ = read(WebhookSettings), read(MetaSettings), read(KafkaSettings)
-    try:
-        sockets = listen(webhook.ingest_host, webhook.ingest_port, processes)
-    except OSError as error:
-        where = f"{webhook.ingest_host}:{webhook.ingest_port}"
-        _refuse(f"cannot listen on {where} ({error.strerror}): choose another INGEST_HOST or INGEST_PORT")
+    sockets = _listen("INGEST", webhook.ingest_host, webhook.ingest_port, processes)
     _supervise([Program(name="serve", sock=sock) for sock in sockets])
 
 
@@ -83,13 +80,21 @@ def map_() -> None:
 
 
 def _supervise(programs: list[Program]) -> None:
+    settings = read(AdminSettings)
+    [admin] = _listen("ADMIN", settings.admin_host, settings.admin_port)
     telemetry.start_logging("parent")
-    raise typer.Exit(asyncio.run(supervise(programs, read(AdminSettings))))
+    raise typer.Exit(asyncio.run(supervise(programs, admin)))
 
 
-def _refuse(sentence: str) -> None:
-    sys.stderr.write(f"leadstream: {sentence}\n")
-    raise typer.Exit(2)
+def _listen(what: str, host: str, port: int, copies: int = 1) -> list[socket.socket]:
+    try:
+        return listen(host, port, copies)
+    except OSError as error:
+        reason = error.strerror or "no such address"
+        sys.stderr.write(
+            f"leadstream: cannot listen on {host}:{port} ({reason}): choose another {what}_HOST or {what}_PORT\n"
+        )
+        raise typer.Exit(2) from None
 
 
 def main() -> None:

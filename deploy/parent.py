@@ -23,7 +23,6 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from ingest import telemetry
-from ingest.settings import AdminSettings
 
 STALLED_SECONDS = 20.0  # a child tells its state every second, from its first moment on
 GRACE_SECONDS = 30.0  # more than a drain and a flush take
@@ -39,8 +38,8 @@ class Program:
     sock: socket.socket | None = None
 
 
-async def supervise(programs: Sequence[Program], admin: AdminSettings) -> int:
-    """Runs the children until SIGTERM or SIGINT; 0 when all of them ended in peace."""
+async def supervise(programs: Sequence[Program], admin: socket.socket) -> int:
+    """Runs the children until SIGTERM or SIGINT, with `admin` as the admin port; 0 when all ended in peace."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -50,9 +49,9 @@ async def supervise(programs: Sequence[Program], admin: AdminSettings) -> int:
     runner = web.AppRunner(_admin(children, counters), access_log=None)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, admin.admin_host, admin.admin_port)
-        await site.start()
-        _say_where(runner)
+        await web.SockSite(runner, admin).start()
+        host, port = admin.getsockname()[:2]
+        telemetry.log("info", "admin.listening", url=f"http://{host}:{port}")
         codes = await asyncio.gather(*(child.keep_alive(stop) for child in children))
     finally:
         await runner.cleanup()
@@ -87,7 +86,7 @@ class _Child:
             telemetry.log("info" if code == 0 else "error", "process.ended", program=self.program.name, code=code)
             if stop.is_set():
                 self._close()
-                return code
+                return 0 if code == -signal.SIGTERM else code  # told to stop before it could hear it
             pause = 0.0 if time.monotonic() - started > STEADY_SECONDS else min(max(1.0, 2 * pause), LONGEST_PAUSE)
             telemetry.RESTARTS.labels(program=self.program.name).inc()
             telemetry.log("warning", "process.restarting", program=self.program.name, seconds=pause)
@@ -189,19 +188,15 @@ def _state(children: Sequence[_Child], good: Sequence[bool]) -> web.Response:
     return web.json_response({"ok": all(good), "processes": told}, status=200 if all(good) else 503)
 
 
-def _say_where(runner: web.AppRunner) -> None:
-    host, port = runner.addresses[0][:2]
-    telemetry.log("info", "admin.listening", url=f"http://{host}:{port}")
-
-
 def listen(host: str, port: int, copies: int) -> list[socket.socket]:
     """Sockets that share one port, for as many processes; the kernel spreads connections over them.
 
     They are the parent's, so connections wait in them while a child is started again. OSError when the port is taken.
     """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sockets: list[socket.socket] = []
     for _ in range(copies):
-        sock = socket.create_server((host, port), reuse_port=copies > 1, backlog=1024)
+        sock = socket.create_server((host, port), family=family, reuse_port=copies > 1, backlog=1024)
         port = sock.getsockname()[1]
         sockets.append(sock)
     return sockets

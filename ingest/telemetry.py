@@ -27,7 +27,6 @@ Event = Literal[
     "worker.revoked",  # partitions were taken; what was open there is left to the next owner
     "worker.draining",  # told to stop: open records are finished
     "worker.held",  # a failure that is not the record's: it is tried again, nothing is committed past it
-    "worker.dead-letter",  # a record can never work and went to the dead-letter topic
     "worker.crashed",  # a defect: the process ends without committing past it
     "graph.version",  # ALARM: Meta serves another API version than the one asked for
     "pages.read",  # META_PAGES_FILE, or a token file it names, changed and is in force
@@ -96,9 +95,14 @@ def start_logging(process: str) -> None:
 
     A library's record carries only its logger's name: its text may hold a URL with a token or a record's value.
     """
+
+    def name_process(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event["process"] = process  # not from a context: libraries warn from threads of their own
+        return event
+
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            name_process,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(),
@@ -106,7 +110,6 @@ def start_logging(process: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(process=process)
     logging.basicConfig(handlers=[_LibraryRecords()], level=logging.WARNING, force=True)
 
 

@@ -75,7 +75,7 @@ class Story:
                 raise DemoFailed(f"delivery {number} was answered {answered.status}, and Kafka has {len(new)} of it")
             found = next(iter(new), None)
             records = len(self._account.delivered[found]) if found else 0
-            self._stage.step(f"{number:>2}  {answered.status}  {records} on Kafka  {delivery.title:<43}", delivery.why)
+            self._stage.step(f"{number:>2}  {answered.status}  {records} on Kafka  {delivery.title:<44}", delivery.why)
             self._sent.append(Sent(delivery=delivery, answered=answered, id=found))
 
     def outcomes(self) -> None:

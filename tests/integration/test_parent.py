@@ -76,9 +76,11 @@ def test_a_setting_that_is_missing_is_named(system: System, command: tuple[str, 
     assert "KAFKA_BOOTSTRAP_SERVERS" in program.log.read_text()
 
 
-def test_a_port_that_is_taken_is_named(system: System) -> None:
+@pytest.mark.parametrize("setting", ["INGEST_PORT", "ADMIN_PORT"])
+def test_a_port_that_is_taken_is_named(system: System, setting: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        program = system.start("serve", INGEST_PORT=port)
+        program = system.start("serve", **{setting: port})
         assert program.ended() == 2
     assert f"127.0.0.1:{port}" in program.log.read_text()
+    assert setting in program.log.read_text()

@@ -5,7 +5,7 @@ import os
 
 from hypothesis import settings
 
-settings.register_profile("quick", deadline=None, max_examples=25)  # a busy machine is no failure
+settings.register_profile("quick", deadline=None, max_examples=15)  # a busy machine is no failure
 settings.register_profile("thorough", deadline=None, max_examples=200)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 

@@ -24,10 +24,10 @@ HeaderName = Literal[
     "received-at",  # unix milliseconds at our door
     "entry-id",  # Meta's entry.id: the page, or "0" for the dashboard's sample
     "entry-time",  # Meta's entry.time: when the notification was sent, not when the lead was made
-    "origin",  # <partition>@<offset> of the raw record this came from
+    "origin",  # <partition>@<offset> of the raw record this came from, or dead:... of the door's dead letter
     "stage",  # where it failed: ingest, fetch, map
     "fate-reason",  # why, as one word from a closed list
-    "attempt",  # how many times it was tried, from 1
+    "attempt",  # how many times it was tried, from 1; each redrive is one more
     "first-failed-at",  # unix milliseconds
     "form-version",  # sha256 of the form's snapshot the lead was mapped with
     "mapping",  # content hash of the mapping file that made a CRM record
@@ -40,7 +40,8 @@ HeaderName = Literal[
 ]
 Headers = tuple[tuple[str, bytes], ...]
 Stage = Literal["ingest", "fetch", "map"]
-Fate = Literal["dead", "skipped", "duplicate"]  # the ordinary outcome is told by the output's own `origin`
+# The ordinary outcome is told by the output's own `origin`. `redriven`: the dead letter at these coordinates went back.
+Fate = Literal["dead", "skipped", "duplicate", "redriven"]
 
 
 def headers(values: Mapping[HeaderName, str | int]) -> Headers:

@@ -142,9 +142,9 @@ class Form(TypedDict):
 class Fate(TypedDict):
     """A record of `meta.leadgen.fates`: what became of a record where its output does not tell."""
 
-    fate: str
+    fate: str  # dead, skipped, duplicate; redriven: the dead letter at these coordinates was sent back
     stage: str
-    origin: str  # <partition>@<offset> of the raw record
+    origin: str  # <partition>@<offset> of the raw record, or dead:<partition>@<offset> of the door's dead letter
     reason: str
     page_id: str | None
     lead_id: str | None

@@ -13,7 +13,7 @@ from schemas.shapes import Fate
 from .deliveries import Kind
 
 _DOOR = (RAW, UPDATES, OTHER, DEAD)
-_KINDS: Mapping[str, Kind] = {"dead": "dead", "skipped": "skipped", "duplicate": "duplicate"}
+_KINDS: Mapping[str, Kind] = {"dead": "dead", "skipped": "skipped", "duplicate": "duplicate", "redriven": "waiting"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

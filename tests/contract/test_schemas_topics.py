@@ -15,7 +15,7 @@ from ingest.kafka import MAX_RECORD_BYTES
 FOLDER = Path(str(files(schemas)))
 DECLARED: dict[str, dict[str, Any]] = tomllib.loads((FOLDER / "topics.toml").read_text())["topics"]
 README = (FOLDER / "README.md").read_text()
-COMMANDS = {"serve", "work fetch", "work map"}
+COMMANDS = {"serve", "work fetch", "work map", "dead redrive", "replay fetch", "replay map"}
 
 
 def test_the_topics_that_are_declared_are_those_the_code_names() -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from deploy.dead import dead
 from deploy.demo import demo
 from deploy.parent import Program, listen, supervise
 from deploy.replay import replay
@@ -41,6 +42,7 @@ app.add_typer(work, name="work")
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(topics, name="topics")
 app.add_typer(replay, name="replay")
+app.add_typer(dead, name="dead")
 app.command()(demo)
 app.command()(tail)
 sandbox.command()(deliver)

@@ -1,0 +1,3 @@
+"""Dead letters: what lies there, and the way back."""
+
+from .cli import dead as dead

@@ -1,0 +1,220 @@
+"""`leadstream dead`: what was given up and why, and the way back once the reason is gone."""
+
+import heapq
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from deploy.moments import Since
+from deploy.reading import Reader, ReadingError
+from deploy.sending import USUAL_RATE, Later, NotSent, Rate, send_all
+from ingest.records import DEAD, Received, Stage, Topics
+from ingest.settings import KafkaSettings, read
+
+from .ledger import Filter, Letter, State, read_letter
+from .redrive import Plan, letters, open_letters, parcels, plan, take_stock
+
+dead = typer.Typer(help="Records that were given up: which, why, and the way back.", no_args_is_help=True)
+
+_Stage = Annotated[Stage | None, typer.Option("--stage", help="Where they failed.")]
+_Reason = Annotated[str | None, typer.Option("--reason", help="Why, such as not-found.")]
+_Page = Annotated[str | None, typer.Option("--page", help="A page's id; those of stage map do not tell theirs.")]
+_Lead = Annotated[str | None, typer.Option("--lead", help="A lead's id.")]
+_AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
+
+_COLUMNS = ("at", "failed at", "stage", "reason", "page", "lead", "origin", "attempt", "state")
+
+
+@dead.command(name="list")
+def list_(
+    *,
+    stage: _Stage = None,
+    reason: _Reason = None,
+    page: _Page = None,
+    lead: _Lead = None,
+    since: Since = None,
+    last: Annotated[int, typer.Option(min=0, help="So many of the newest; the counts are of all.")] = 100,
+    as_json: _AsJson = False,
+) -> None:
+    """What lies on meta.leadgen.dead, newest last, and the counts by reason. It shows ids, never an answer.
+
+    `superseded` is one whose record died again later, or came to another end.
+
+    Example: leadstream dead list --reason not-found --since 2026-11-24T08:00
+    """
+    wanted = Filter(stage=stage, reason=reason, page_id=page, lead_id=lead, since=since)
+    counts: Counter[tuple[str, str, State]] = Counter()
+    with _reading() as (settings, reader):
+        topics = Topics(prefix=settings.topic_prefix)
+        found = letters(reader, topics, take_stock(reader, topics), wanted)
+        newest = heapq.nlargest(last, _counted(found, counts), key=lambda told: told[0])
+    rows = [told for _, told in reversed(newest)]
+    if as_json:
+        typer.echo(json.dumps({"letters": rows, "counts": _count_rows(counts)}, indent=2, default=_iso))
+        return
+    if rows:
+        _print_aligned([_COLUMNS, *(tuple(_cell(value) for value in row.values()) for row in rows)])
+        typer.echo()
+    _print_aligned([(str(number), *told) for told, number in sorted(counts.items())])
+    typer.echo(f"{counts.total()} dead letters{f', the newest {last} of them shown' if counts.total() > last else ''}")
+
+
+@dead.command()
+def show(
+    coordinates: Annotated[str, typer.Argument(help="<partition>@<offset>, as `dead list` has it.")],
+    raw: Annotated[bool, typer.Option("--raw", help="The untouched bytes, and nothing else.")] = False,
+) -> None:
+    """One dead letter, with its headers and its bytes. Those of stage map may hold a person's answers.
+
+    Example: leadstream dead show 2@17 --raw > letter.avro
+    """
+    partition, _, offset = coordinates.partition("@")
+    if not (partition.isdecimal() and offset.isdecimal()):
+        raise typer.BadParameter(f"{coordinates} is no <partition>@<offset>, such as 2@17.")
+    with _reading() as (settings, reader):
+        received = _at(reader, Topics(prefix=settings.topic_prefix)(DEAD), int(partition), int(offset))
+    if received is None:
+        typer.echo(f"leadstream: there is no dead letter at {coordinates}: `leadstream dead list` has them", err=True)
+        raise typer.Exit(1)
+    found = read_letter(received)
+    if found.stage == "map":
+        typer.echo("This may hold a person's answers: keep it no longer than you need it.", err=True)
+    if raw:
+        sys.stdout.buffer.write(received.value or b"")
+        return
+    _print_aligned(
+        [
+            ("key", "-" if received.key is None else received.key.decode("utf-8", "replace")),
+            *((name, value.decode("utf-8", "replace")) for name, value in received.headers),
+        ]
+    )
+    typer.echo()
+    typer.echo("(no value)" if received.value is None else received.value.decode("utf-8", "backslashreplace"))
+
+
+@dead.command()
+def redrive(
+    *,
+    stage: _Stage = None,
+    reason: _Reason = None,
+    page: _Page = None,
+    lead: _Lead = None,
+    since: Since = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without this it is only shown.")] = False,
+    rate: Rate = USUAL_RATE,
+    as_json: _AsJson = False,
+) -> None:
+    """Send open dead letters back, once what killed them is repaired.
+
+    Those of fetch, and of the door if it could read them now, go to meta.leadgen.again; those of map to
+    meta.leadgen.details, unless their lead has a newer answer or was erased.
+
+    A letter that was sent is open no more, so a second redrive sends nothing; if it dies again, there is a new one.
+    When this is killed in between, up to a batch is sent twice, which does no harm. Workers may run meanwhile.
+
+    Example: leadstream dead redrive --reason not-found --page 106777055130587 --yes
+    """
+    wanted = Filter(stage=stage, reason=reason, page_id=page, lead_id=lead, since=since)
+    with _reading() as (settings, reader):
+        topics = Topics(prefix=settings.topic_prefix)
+        stock = take_stock(reader, topics)
+        planned = plan(reader, topics, stock, wanted)
+        total = planned.ways.total()
+        _show(planned, as_json=as_json)
+        if not (yes and total):
+            typer.echo("Nothing was done. The same with --yes does it." if total else "Nothing to send.", err=True)
+            return
+        found = open_letters(reader, topics, stock, wanted)
+        with Reader(settings) as second, closing(parcels(found, planned.standing)) as going:
+            later = Later(second, topics, planned.details_ends)
+            sent = send_all(settings, going, total=total, rate=rate, later=later)
+    left = f" {total - sent} were left: they have a newer answer since." if sent < total else ""
+    typer.echo(f"Done: {sent} sent.{left} `leadstream dead list` shows what dies again.", err=True)
+
+
+@contextmanager
+def _reading() -> Iterator[tuple[KafkaSettings, Reader]]:
+    settings = read(KafkaSettings)
+    try:
+        with Reader(settings) as reader:
+            yield settings, reader
+    except (ReadingError, NotSent) as error:
+        typer.echo(f"leadstream: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _at(reader: Reader, topic: str, partition: int, offset: int) -> Received | None:
+    elsewhere = {number: end for number, (_, end) in reader.bounds(topic).items() if number != partition}
+    # A number beyond what Kafka counts to is not there either.
+    place = min(offset, 2**62)
+    found = reader.read(topic, since={**elsewhere, partition: place}, until={**elsewhere, partition: place + 1})
+    return next((received for received in found if received.offset == offset), None)
+
+
+def _counted(
+    found: Iterable[tuple[Letter, State]], counts: Counter[tuple[str, str, State]]
+) -> Iterator[tuple[tuple[int, int, int], dict[str, object]]]:
+    for letter, state in found:
+        counts[letter.stage, letter.reason, state] += 1
+        received = letter.received
+        yield (received.timestamp, received.partition, received.offset), _told(letter, state)
+
+
+def _told(letter: Letter, state: State) -> dict[str, object]:
+    values = (
+        letter.place,
+        letter.failed_at,
+        letter.stage,
+        letter.reason,
+        letter.page_id,
+        letter.lead_id,
+        letter.received.origin,
+        letter.attempt,
+        state,
+    )
+    return dict(zip((name.replace(" ", "_") for name in _COLUMNS), values, strict=True))
+
+
+def _show(planned: Plan, *, as_json: bool) -> None:
+    ways = [(*told, number) for told, number in sorted(planned.ways.items())]
+    refusals = [(*told, number) for told, number in sorted(planned.refusals.items())]
+    if as_json:
+        plan_rows = [dict(zip(("stage", "reason", "to", "letters"), row, strict=True)) for row in ways]
+        left_rows = [dict(zip(("stage", "reason", "because", "letters"), row, strict=True)) for row in refusals]
+        typer.echo(json.dumps({"send": plan_rows, "leave": left_rows}, indent=2))
+        return
+    typer.echo(f"{planned.ways.total()} dead letters to send back")
+    _print_aligned([(f"  {number}", stage, reason, f"to {topic}") for stage, reason, topic, number in ways])
+    if refusals:
+        typer.echo(f"{planned.refusals.total()} without a way back")
+        _print_aligned([(f"  {number}", stage, reason, why) for stage, reason, why, number in refusals])
+
+
+def _count_rows(counts: Counter[tuple[str, str, State]]) -> list[dict[str, object]]:
+    return [
+        {"stage": stage, "reason": reason, "state": state, "letters": number}
+        for (stage, reason, state), number in sorted(counts.items())
+    ]
+
+
+def _print_aligned(rows: Iterable[tuple[str, ...]]) -> None:
+    table = list(rows)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    return "-" if value is None else str(value)
+
+
+def _iso(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

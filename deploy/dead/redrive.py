@@ -1,0 +1,207 @@
+"""The way back of a dead letter: where it goes, or why it has none, and what is sent.
+
+Value and key are untouched, `origin` and `first-failed-at` stay, `attempt` is one more. What is sent to details keeps
+the timestamp it had there, so that personal data is kept no longer, and never replaces a newer answer or a tombstone.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from deploy.reading import Offsets
+from deploy.sending import Parcel, ReadsTopics
+from ingest.records import (
+    AGAIN,
+    DEAD,
+    DETAILS,
+    FATES,
+    HeaderName,
+    Received,
+    Record,
+    Stage,
+    Topics,
+    fate_record,
+    headers,
+)
+
+from .ledger import Ledger, Letter, State, read_letter
+
+_OURS = ("stage", "fate-reason", "attempt", "first-failed-at")
+
+
+class NoWayBack(Exception):
+    """This dead letter is not sent back; the text says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What details has of a lead now."""
+
+    digest: bytes | None  # None is a tombstone
+    timestamp: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stock:
+    """What lay on the topics when they were read: the state of each dead letter up to `ends`."""
+
+    ledger: Ledger
+    ends: Offsets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a redrive would do, by stage and reason; and what details has of the leads that go back there."""
+
+    ways: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # and the topic
+    refusals: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # and the sentence
+    standing: Mapping[bytes, Standing] = field(default_factory=dict)
+    details_ends: Offsets = field(default_factory=dict)
+
+
+def take_stock(reader: ReadsTopics, topics: Topics) -> Stock:
+    """Reads all dead letters, then all fates. ReadingError when they cannot be read."""
+    ledger = Ledger()
+    ends = _ends(reader, topics(DEAD))
+    for received in reader.read(topics(DEAD), until=ends):
+        ledger.take_letter(read_letter(received))
+    # Afterwards, so that what another redrive says meanwhile is heard.
+    for received in reader.read(topics(FATES)):
+        ledger.take_fate(received)
+    return Stock(ledger=ledger, ends=ends)
+
+
+def letters(
+    reader: ReadsTopics, topics: Topics, stock: Stock, wanted: Callable[[Letter], bool]
+) -> Iterator[tuple[Letter, State]]:
+    """The dead letters that are wanted, one at a time."""
+    for received in reader.read(topics(DEAD), until=stock.ends):
+        found = read_letter(received)
+        if wanted(found):
+            yield found, stock.ledger.state(found)
+
+
+def open_letters(
+    reader: ReadsTopics, topics: Topics, stock: Stock, wanted: Callable[[Letter], bool]
+) -> Iterator[Letter]:
+    return (found for found, state in letters(reader, topics, stock, wanted) if state == "open")
+
+
+def plan(reader: ReadsTopics, topics: Topics, stock: Stock, wanted: Callable[[Letter], bool]) -> Plan:
+    """What would become of each open dead letter. Reads details too where one of stage map is among them."""
+    details = topics(DETAILS)
+    details_ends = _ends(reader, details)
+    leads, since = set(), dict(details_ends)
+    for found in open_letters(reader, topics, stock, wanted):
+        if found.stage == "map" and found.received.key is not None:
+            leads.add(found.received.key)
+            partition, offset = _source(found.received)
+            since[partition] = min(offset, since.get(partition, offset))
+    standing = _standing(reader.read(details, since, details_ends), leads)
+    planned = Plan(standing=standing, details_ends=details_ends)
+    for found in open_letters(reader, topics, stock, wanted):
+        try:
+            planned.ways[found.stage, found.reason, sent_back(found, standing).topic] += 1
+        except NoWayBack as refused:
+            planned.refusals[found.stage, found.reason, str(refused)] += 1
+    return planned
+
+
+def parcels(found: Iterable[Letter], standing: Mapping[bytes, Standing]) -> Generator[Parcel, None, None]:
+    """What is sent for those that have a way back: the record, and once the broker has it, the fate that closes it."""
+    for each in found:
+        try:
+            record = sent_back(each, standing)
+        except NoWayBack:
+            continue
+        yield Parcel(record=record, fate=redriven(each))
+
+
+def sent_back(letter: Letter, standing: Mapping[bytes, Standing]) -> Record:
+    """The record that goes back. NoWayBack where it may not."""
+    received = letter.received
+    match letter.stage:
+        case "fetch":
+            return Record(topic=AGAIN, key=received.key, value=received.value, headers=_headers(letter))
+        case "map":
+            return Record(
+                topic=DETAILS,
+                key=received.key,
+                value=received.value,
+                headers=_headers(letter),
+                timestamp=_timestamp(letter, standing),
+            )
+        case "ingest":
+            if letter.notification is None or not _is_leadgen(received):
+                raise NoWayBack("the door could still not read it: only a newer version might")
+            # The door keys by page; a change that was unreadable may have been left without a key.
+            key = letter.notification.page_id.encode()
+            return Record(topic=AGAIN, key=key, value=received.value, headers=_headers(letter))
+        case _:
+            raise NoWayBack("it was not written by leadstream")
+
+
+def redriven(letter: Letter) -> Record:
+    """The fate that closes exactly this dead letter: it names its place."""
+    stage: Stage = "map" if letter.stage == "map" else "fetch" if letter.stage == "fetch" else "ingest"
+    return fate_record(
+        letter.received, "redriven", stage=stage, reason=letter.reason, page_id=letter.page_id, lead_id=letter.lead_id
+    )
+
+
+def _timestamp(letter: Letter, standing: Mapping[bytes, Standing]) -> int:
+    received = letter.received
+    if received.key is None or received.value is None:
+        raise NoWayBack("it has no key, and details takes none without: write the record anew")
+    there = standing.get(received.key)
+    if there is None:
+        raise NoWayBack("its details have expired: what Meta still has is fetched by `replay fetch --lead`")
+    if there.digest is None:
+        raise NoWayBack("its lead was erased since")
+    if there.digest != _digest(received.value):
+        raise NoWayBack("its lead has a newer answer since")
+    return there.timestamp
+
+
+def _standing(details: Iterable[Received], leads: set[bytes]) -> dict[bytes, Standing]:
+    found: dict[bytes, Standing] = {}
+    for received in details:
+        if received.key is not None and received.key in leads:
+            digest = None if received.value is None else _digest(received.value)
+            found[received.key] = Standing(digest=digest, timestamp=received.timestamp)
+    return found
+
+
+def _source(received: Received) -> tuple[int, int]:
+    """Where on details the record lay: whatever came of its lead since lies behind it, in the same partition."""
+    partition, offset = received.header("__connect.errors.partition"), received.header("__connect.errors.offset")
+    return int(partition or 0), int(offset or 0)
+
+
+def _headers(letter: Letter) -> tuple[tuple[str, bytes], ...]:
+    received = letter.received
+    said: dict[HeaderName, str | int] = {
+        "attempt": letter.attempt + 1,
+        "first-failed-at": received.header("first-failed-at") or received.timestamp,
+    }
+    kept = tuple(
+        (name, value)
+        for name, value in received.headers
+        if name not in _OURS and not name.startswith("__connect.errors.")
+    )
+    return kept + headers(said)
+
+
+def _is_leadgen(received: Received) -> bool:
+    change = json.loads(received.value or b"null")
+    return isinstance(change, dict) and change.get("field") == "leadgen"
+
+
+def _digest(value: bytes) -> bytes:
+    return hashlib.sha256(value).digest()
+
+
+def _ends(reader: ReadsTopics, topic: str) -> dict[int, int]:
+    return {partition: end for partition, (_, end) in reader.bounds(topic).items()}

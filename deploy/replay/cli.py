@@ -1,18 +1,25 @@
-"""`leadstream replay`: shows how a worker's group would move, and moves it when told to."""
+"""`leadstream replay`: shows how a worker's group would move or what would be sent again, and does it when told to."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Literal
 
 import typer
 
+from deploy.moments import Since, Until, moment
+from deploy.reading import Decoder, Reader, ReadingError
+from deploy.sending import USUAL_RATE, Later, NotSent, Parcel, Rate, send_all
 from deploy.topics import admin_client
-from ingest.records import AGAIN, DETAILS, RAW, Topics
-from ingest.settings import KafkaSettings, read
+from ingest.records import AGAIN, DETAILS, RAW, Received, Topics
+from ingest.registry import RegistryError
+from ingest.settings import KafkaSettings, RegistrySettings, read
+from schemas.shapes import LeadDetails
 
-from .offsets import Move, Plan, ReplayRefused, Target, apply, plan
+from .chosen import Choice, Judge, Kind, choose, fetched_again, mapped_again, of_details, of_raw
+from .offsets import Move, Plan, ReplayRefused, Target, apply, first_since, plan
 
 replay = typer.Typer(
     help="Let a worker read again what it has read before. Every output is keyed, so a sink ends as it was.",
@@ -29,61 +36,185 @@ def target(text: str) -> Target:
     if text.isdecimal():
         return int(text)
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment(text)
+    except typer.BadParameter:
         raise typer.BadParameter(
             f"{text} is none of these: earliest, a time such as 2026-11-24T08:00, an offset such as 1200."
         ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 _To = Annotated[
-    str,
-    typer.Option("--to", help="earliest, a time (ISO 8601, UTC if it does not say), or an offset in each partition."),
+    str | None,
+    typer.Option(
+        "--to",
+        help="Move the group: to earliest, a time (ISO 8601, UTC if it does not say), or an offset in each partition.",
+    ),
 ]
+_Page = Annotated[str | None, typer.Option("--page", help="Instead, send the leads of this page again.")]
+_Form = Annotated[str | None, typer.Option("--form", help="Instead, send the leads of this form again.")]
+_Lead = Annotated[str | None, typer.Option("--lead", help="Instead, send this lead again.")]
 _Yes = Annotated[bool, typer.Option("--yes", help="Do it; without this it is only shown.")]
 _AsJson = Annotated[bool, typer.Option("--json", help="The plan as JSON, for programs.")]
 
 
 @replay.command()
-def fetch(to: _To, yes: _Yes = False, as_json: _AsJson = False) -> None:
-    """Ask Meta again for leads: moves the group of `work fetch` on meta.leadgen.raw and .again.
+def fetch(
+    *,
+    to: _To = None,
+    page: _Page = None,
+    form: _Form = None,
+    lead: _Lead = None,
+    since: Since = None,
+    until: Until = None,
+    yes: _Yes = False,
+    rate: Rate = USUAL_RATE,
+    as_json: _AsJson = False,
+) -> None:
+    """Ask Meta again for leads. It costs one call for each, and Meta has them for 90 days.
 
-    It costs one call for each lead, and Meta has them for 90 days. Exits 1 when the group is live.
+    --to moves the group of `work fetch` on meta.leadgen.raw and .again; exits 1 when the group is live. With --page,
+    --form or --lead the newest notification of each such lead is sent to .again instead, and workers may run.
 
     Example: leadstream replay fetch --to 2026-11-23T18:00 --yes
+
+    Example: leadstream replay fetch --page 106777055130587 --since 2026-11-23T18:00 --yes
     """
-    _replay("fetch", target(to), yes=yes, as_json=as_json)
+    choice = _choice(to, page, form, lead, since=since, until=until)
+    if isinstance(choice, Choice):
+        _send(RAW, choice, lambda: of_raw(choice), fetched_again, yes=yes, rate=rate, as_json=as_json)
+    else:
+        _move("fetch", choice, yes=yes, as_json=as_json)
 
 
 @replay.command(name="map")
-def map_(to: _To, yes: _Yes = False, as_json: _AsJson = False) -> None:
-    """Map leads again, without one call to Meta: moves the group of `work map` on meta.leadgen.details.
+def map_(
+    *,
+    to: _To = None,
+    page: _Page = None,
+    form: _Form = None,
+    lead: _Lead = None,
+    since: Since = None,
+    until: Until = None,
+    yes: _Yes = False,
+    rate: Rate = USUAL_RATE,
+    as_json: _AsJson = False,
+) -> None:
+    """Map leads again, without one call to Meta.
 
-    Exits 1 when the group is live.
+    --to moves the group of `work map` on meta.leadgen.details; exits 1 when the group is live. With --page, --form or
+    --lead the newest answer of each such lead is written there again instead, with the timestamp it has, so that it is
+    kept no longer; workers may run. --since and --until are of when it was fetched.
 
     Example: leadstream replay map --to earliest --yes
+
+    Example: leadstream replay map --form 2381764112176533 --yes
     """
-    _replay("map", target(to), yes=yes, as_json=as_json)
+    choice = _choice(to, page, form, lead, since=since, until=until)
+    if isinstance(choice, Choice):
+        _send(DETAILS, choice, lambda: _of_details(choice), mapped_again, yes=yes, rate=rate, as_json=as_json)
+    else:
+        _move("map", choice, yes=yes, as_json=as_json)
 
 
-def _replay(worker: _Worker, to: Target, *, yes: bool, as_json: bool) -> None:
+def _choice(
+    to: str | None,
+    page: str | None,
+    form: str | None,
+    lead: str | None,
+    *,
+    since: datetime | None,
+    until: datetime | None,
+) -> Target | Choice:
+    """The one that is asked for; BadParameter (exit code 2) for none, and for several."""
+    asked: dict[Kind, str | None] = {"page": page, "form": form, "lead": lead}
+    choices = [Choice(kind=kind, id=id_, since=since, until=until) for kind, id_ in asked.items() if id_ is not None]
+    if len(choices) + (to is not None) != 1:
+        raise typer.BadParameter("say one of these: --to, --page, --form, --lead.")
+    if to is None:
+        return choices[0]
+    if since or until:
+        raise typer.BadParameter("--since and --until go with --page, --form or --lead; --to takes a time itself.")
+    return target(to)
+
+
+def _of_details(choice: Choice) -> Judge:
+    settings = read(KafkaSettings)
+    if choice.kind == "lead":  # its key says it, and no registry is needed
+        return of_details(choice, _unasked)
+    decode: Decoder[LeadDetails] = Decoder(
+        read(RegistrySettings), "LeadDetails", subject=Topics(prefix=settings.topic_prefix).subject(DETAILS)
+    )
+    return of_details(choice, decode)
+
+
+def _unasked(_: bytes) -> LeadDetails:
+    raise AssertionError("a lead is chosen by its key")
+
+
+def _send(
+    source: str,
+    choice: Choice,
+    judge: Callable[[], Judge],
+    again: Callable[[Received], Parcel],
+    *,
+    yes: bool,
+    rate: int,
+    as_json: bool,
+) -> None:
+    settings = read(KafkaSettings)
+    topics = Topics(prefix=settings.topic_prefix)
+    with _told(), Reader(settings) as reader:
+        start = first_since(admin_client(settings), topics(source), choice.since) if choice.since else {}
+        chosen, ends = choose(reader, topics(source), judge(), since=start)
+        _show_chosen(source, choice, len(chosen), chosen.unreadable, as_json=as_json)
+        if not len(chosen):
+            raise ReplayRefused(f"{source} has no such record: nothing to send")
+        if not yes:
+            typer.echo("Nothing was done. The same with --yes does it.", err=True)
+            return
+        picked = chosen.pick(reader.read(topics(source), start, ends))
+        with Reader(settings) as second, closing(again(received) for received in picked) as parcels:
+            later = Later(second, topics, ends) if source == DETAILS else None
+            sent = send_all(settings, parcels, total=len(chosen), rate=rate, later=later)
+    left = f" {len(chosen) - sent} were left: they have a newer record since." if sent < len(chosen) else ""
+    typer.echo(f"Done: {sent} sent.{left}", err=True)
+
+
+def _move(worker: _Worker, to: Target, *, yes: bool, as_json: bool) -> None:
     settings = read(KafkaSettings)
     topics, cluster = Topics(prefix=settings.topic_prefix), admin_client(settings)
-    try:
+    with _told():
         planned = plan(cluster, topics.group(worker), [topics(name) for name in _READS[worker]], to)
         _show(planned, as_json=as_json)
         if planned.refusal:
-            raise ReplayRefused(planned.refusal)  # noqa: TRY301  told like one that came later
+            raise ReplayRefused(planned.refusal)
         if yes:
             apply(cluster, planned)
-    except ReplayRefused as refused:
-        typer.echo(f"leadstream: {refused}", err=True)
-        raise typer.Exit(1) from None
     if yes:
         typer.echo(f"Done. `leadstream work {worker}` reads on from there.", err=True)
     else:
         typer.echo("Nothing was done. The same with --yes does it.", err=True)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What cannot be done is a sentence, and exit code 1."""
+    try:
+        yield
+    except (ReplayRefused, ReadingError, RegistryError, NotSent) as error:
+        typer.echo(f"leadstream: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _show_chosen(source: str, choice: Choice, records: int, unreadable: int, *, as_json: bool) -> None:
+    goal = AGAIN if source == RAW else DETAILS
+    if as_json:
+        told = {choice.kind: choice.id, "from": source, "to": goal, "records": records, "unreadable": unreadable}
+        typer.echo(json.dumps(told, indent=2))
+        return
+    typer.echo(f"{choice.kind} {choice.id}: {records} records of {source} to send to {goal}, one for each lead")
+    if unreadable:
+        typer.echo(f"  {unreadable} more could not be read, and belong to nobody: see `leadstream dead list`")
 
 
 def _show(planned: Plan, *, as_json: bool) -> None:

@@ -75,8 +75,7 @@ def plan(cluster: AdminClient, group: str, topics: Iterable[str], to: Target) ->
             case "earliest":
                 after = first
             case datetime():
-                since = _offsets(cluster, places, OffsetSpec.for_timestamp(round(to.timestamp() * 1000)))
-                after = {place: offset if offset >= 0 else end[place] for place, offset in since.items()}
+                after = _since(cluster, places, to)
             case int():
                 after = {place: min(max(to, first[place]), end[place]) for place in places}
         before = _committed(cluster, group, places)
@@ -88,6 +87,15 @@ def plan(cluster: AdminClient, group: str, topics: Iterable[str], to: Target) ->
         for place in places
     )
     return Plan(group=group, moves=tuple(moves), members=members)
+
+
+def first_since(cluster: AdminClient, topic: str, moment: datetime) -> dict[int, int]:
+    """By partition of the topic: the first record of that time or later, else its end. ReplayRefused as above."""
+    try:
+        places = _partitions(cluster, [topic])
+        return {place[1]: offset for place, offset in _since(cluster, places, moment).items()}
+    except (KafkaException, TimeoutError) as error:
+        raise _translated(error) from None
 
 
 def apply(cluster: AdminClient, planned: Plan) -> None:
@@ -127,6 +135,12 @@ def _partitions(cluster: AdminClient, topics: Iterable[str]) -> list[_Place]:
 def _offsets(cluster: AdminClient, places: Sequence[_Place], spec: OffsetSpec) -> dict[_Place, int]:
     asked = cluster.list_offsets({TopicPartition(*place): spec for place in places}, request_timeout=_PATIENCE)
     return {(place.topic, place.partition): answer.result(_PATIENCE).offset for place, answer in asked.items()}
+
+
+def _since(cluster: AdminClient, places: Sequence[_Place], moment: datetime) -> dict[_Place, int]:
+    end = _offsets(cluster, places, OffsetSpec.latest())  # type: ignore[no-untyped-call]  # as above
+    found = _offsets(cluster, places, OffsetSpec.for_timestamp(round(moment.timestamp() * 1000)))
+    return {place: offset if offset >= 0 else end[place] for place, offset in found.items()}
 
 
 def _committed(cluster: AdminClient, group: str, places: Sequence[_Place]) -> Mapping[_Place, int]:

@@ -1,0 +1,182 @@
+"""The way back with every process running: dead leads are redriven, chosen ones are fetched and mapped again."""
+
+import asyncio
+import json
+import os
+import subprocess
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.reading import Decoder
+from ingest.kafka import ConfluentProducer
+from ingest.records import AGAIN, DEAD, DETAILS, FATES, LEADS, Received, Record
+from ingest.settings import KafkaSettings, RegistrySettings
+from schemas.shapes import Lead
+from tests.programs import LEADSTREAM, System, eventually
+
+ANSWER = "rosa.diaz@example.org"  # of a person, on a record that map cannot read
+
+
+class Commands:
+    """`leadstream` from the command line, on the system's settings."""
+
+    def __init__(self, system: System, folder: Path) -> None:
+        self.said = ""
+        self._system = system
+        self._folder = folder
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [str(LEADSTREAM), *arguments],
+            env=os.environ | self._system.env,
+            cwd=self._folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        self.said += done.stdout + done.stderr
+        return done
+
+    # `Any`: JSON.
+    def asked(self, *arguments: str) -> Any:
+        done = self(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def states(self, *filters: str) -> Counter[tuple[str, str]]:
+        """How many dead letters of each lead have each state."""
+        return Counter((row["lead"], row["state"]) for row in self.asked("dead", "list", *filters)["letters"])
+
+
+@pytest.fixture
+def leadstream(system: System, tmp_path: Path) -> Commands:
+    return Commands(system, tmp_path)
+
+
+def newest(system: System, topic: str) -> Mapping[str, Received]:
+    return {record.key.decode(): record for record in system.records(topic) if record.key is not None}
+
+
+def decoded(system: System) -> dict[str, Lead]:
+    decode: Decoder[Lead] = Decoder(
+        RegistrySettings(registry_url=system.env["REGISTRY_URL"]), "Lead", subject=system.topics.subject(LEADS)
+    )
+    return {lead: decode(record.value) for lead, record in newest(system, LEADS).items() if record.value is not None}
+
+
+def put(system: System, record: Record) -> None:
+    settings = KafkaSettings(kafka_bootstrap_servers=system.env["KAFKA_BOOTSTRAP_SERVERS"])
+
+    async def deliver() -> None:
+        producer = ConfluentProducer(settings, system.topics, timeout=15.0)
+        await producer.deliver([record])
+        await producer.close(15.0)
+
+    asyncio.run(deliver())
+
+
+def headers_and_fates(system: System) -> str:
+    records = [record for topic in (DEAD, AGAIN, FATES, DETAILS, LEADS) for record in system.records(topic)]
+    headers = [value.decode() for record in records for _, value in record.headers]
+    return "\n".join(headers + [(record.value or b"").decode() for record in system.records(FATES)])
+
+
+def test_leads_that_died_while_their_page_could_not_be_read_arrive_after_the_repair(
+    system: System, leadstream: Commands
+) -> None:
+    """100/33 for lack of access looks like a deleted lead. What nobody has repaired dies again, and is open again."""
+    programs = [system.start("serve"), system.start("work", "fetch"), system.start("work", "map")]
+    for program in programs:
+        program.wait_ready()
+    page = system.graph.pages()[0]
+    system.graph.revoke_access(page.page_id, how="100/33")
+    system.graph.wait(system.graph.deliver(system.webhook, 5, page=page.page_id).job)
+    leads = system.graph.acknowledged()
+    assert system.graph.send(system.webhook, "one_bad_change", form=system.graph.pages()[1].form_ids[0]).status == "200"
+    eventually(lambda: len(system.records(DEAD)) == 6, 30, "five dead leads and a change that could not be read")
+
+    assert leadstream.states("--page", page.page_id, "--reason", "not-found") == {(lead, "open"): 1 for lead in leads}
+    system.graph.restore_access(page.page_id)
+    plan = leadstream.asked("dead", "redrive")
+    assert plan["send"] == [{"stage": "fetch", "reason": "not-found", "to": AGAIN, "letters": 5}]
+    assert [left["stage"] for left in plan["leave"]] == ["ingest"]
+    assert system.records(AGAIN) == []
+    assert leadstream("dead", "redrive", "--yes").returncode == 0
+    eventually(lambda: set(leads) <= system.keys(LEADS), 30, "the dead leads on leads.v1")
+    assert {newest(system, LEADS)[lead].origin for lead in leads} == {record.origin for record in system.records(AGAIN)}
+
+    again = leadstream("dead", "redrive", "--yes")
+    assert (again.returncode, "Nothing to send." in again.stderr) == (0, True)
+    assert len(system.records(AGAIN)) == 5
+    assert leadstream.states("--stage", "fetch") == {(lead, "redriven"): 1 for lead in leads}
+
+    put(system, Record(topic=DETAILS, key=b"4711", value=f"no frame: {ANSWER}".encode()))
+    eventually(lambda: leadstream.states("--stage", "map") == {("4711", "open"): 1}, 20, "map has a dead letter")
+    assert ANSWER not in leadstream.said
+    [of_map] = leadstream.asked("dead", "list", "--stage", "map")["letters"]
+    shown = leadstream("dead", "show", of_map["at"], "--raw")
+    assert shown.stdout == f"no frame: {ANSWER}"
+    assert "a person's answers" in shown.stderr
+    assert leadstream("dead", "redrive", "--stage", "map", "--yes").returncode == 0
+    both = {("4711", "superseded"): 1, ("4711", "open"): 1}
+    eventually(lambda: leadstream.states("--stage", "map") == both, 20, "no repair, so it died again")
+    copies = [record for record in system.records(DETAILS) if record.key == b"4711"]
+    assert len({(record.value, record.timestamp) for record in copies}) == 1
+
+    told = headers_and_fates(system)
+    answers = {value for lead in leads for value in answers_of(system, lead)}
+    assert {secret for secret in answers | {page.token, ANSWER} if secret in told} == set()
+    assert {secret for secret in answers | {page.token} if secret in leadstream.said} == set()
+
+
+def answers_of(system: System, lead: str) -> list[str]:
+    fields = system.graph.lead(lead)["field_data"]
+    return [str(value) for field in fields for value in field.get("values") or [] if len(str(value)) > 7]
+
+
+def test_a_chosen_lead_is_fetched_again_and_a_chosen_answer_is_mapped_without_meta(
+    system: System, leadstream: Commands
+) -> None:
+    """While the workers run, as no offset is moved; leads.v1 is by key what it was."""
+    for program in [system.start("serve"), system.start("work", "fetch"), system.start("work", "map")]:
+        program.wait_ready()
+    system.graph.wait(system.graph.deliver(system.webhook, 6, changes_per_post=3).job)
+    leads = system.graph.acknowledged()
+    eventually(lambda: set(leads) <= system.keys(LEADS), 30, "the leads")
+    before, first = decoded(system), newest(system, LEADS)
+    calls = system.graph.lead_calls()
+    chosen = leads[0]
+
+    planned = leadstream.asked("replay", "fetch", "--lead", chosen)
+    assert (planned["records"], len(system.records(AGAIN))) == (1, 0)
+    assert leadstream("replay", "fetch", "--lead", chosen, "--yes").returncode == 0
+    eventually(lambda: newest(system, LEADS)[chosen].offset > first[chosen].offset, 20, "the lead came again")
+    assert system.graph.lead_calls() == calls | {chosen: calls[chosen] + 1}
+    assert {**decoded(system), chosen: untimed(decoded(system)[chosen])} == {**before, chosen: untimed(before[chosen])}
+    assert newest(system, LEADS)[chosen].origin == first[chosen].origin
+
+    page = before[chosen]["page_id"]
+    of_page = {lead for lead, said in before.items() if said["page_id"] == page}
+    second, total = newest(system, LEADS), system.graph.calls().total
+    assert leadstream.asked("replay", "map", "--page", str(page))["records"] == len(of_page)
+    assert leadstream("replay", "map", "--page", str(page), "--yes").returncode == 0
+    eventually(lambda: len(system.records(LEADS)) == 7 + len(of_page), 20, "the page's leads were mapped again")
+    third = newest(system, LEADS)
+    assert {lead for lead in leads if third[lead].offset > second[lead].offset} == of_page
+    assert {lead: (it.value, it.timestamp) for lead, it in third.items()} == {
+        lead: (it.value, it.timestamp) for lead, it in second.items()
+    }
+    assert system.graph.calls().total == total
+
+    nobody = leadstream("replay", "map", "--lead", "1", "--yes")
+    assert (nobody.returncode, "nothing to send" in nobody.stderr) == (1, True)
+
+
+def untimed(lead: Lead) -> dict[str, object]:
+    """All but when it was fetched."""
+    return {name: value for name, value in lead.items() if name != "fetched_at"}

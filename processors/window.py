@@ -16,6 +16,8 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+REACH = 100_000  # offsets: a hundred bytes of memory each, and minutes of reading again
+
 
 class Partition(NamedTuple):
     topic: str
@@ -25,7 +27,7 @@ class Partition(NamedTuple):
 @dataclass(slots=True)
 class _Assignment:
     generation: int
-    next_offset: int | None = None  # one past the last record opened; None until the first one is
+    next_offset: int  # one past the last record opened; where reading began until the first one is
     opened: deque[int] = field(default_factory=deque)  # in order; the head is the oldest that is not done
     done: set[int] = field(default_factory=set)  # done, but behind an open one
 
@@ -40,10 +42,16 @@ class Ledger:
     def __init__(self) -> None:
         self._assignments: dict[Partition, _Assignment] = {}
 
-    def assign(self, partitions: Iterable[Partition], generation: int) -> None:
-        """These partitions are ours from this generation on; what was known of them is forgotten."""
-        for partition in partitions:
-            self._assignments[partition] = _Assignment(generation)
+    def assign(self, offsets: Mapping[Partition, int], generation: int) -> None:
+        """These partitions are ours from this generation on, read from these offsets.
+
+        Told again within a generation (the consumer went back to what is committed), it changes nothing: what is open
+        stays open, and is not taken in twice.
+        """
+        for partition, offset in offsets.items():
+            known = self._assignments.get(partition)
+            if known is None or known.generation != generation:
+                self._assignments[partition] = _Assignment(generation, offset)
 
     def revoke(self, partitions: Iterable[Partition]) -> None:
         """These partitions are ours no longer."""
@@ -58,7 +66,7 @@ class Ledger:
         assignment = self._assignments.get(partition)
         if assignment is None or assignment.generation != generation:
             return False
-        if assignment.next_offset is not None and offset < assignment.next_offset:
+        if offset < assignment.next_offset:
             return False
         assignment.opened.append(offset)
         assignment.next_offset = offset + 1
@@ -75,24 +83,30 @@ class Ledger:
 
     def low_marks(self) -> Mapping[Partition, int]:
         """Per partition the offset that may be committed: the oldest open record, else one past the last done."""
-        marks = {}
-        for partition, assignment in self._assignments.items():
-            if assignment.opened:
-                marks[partition] = assignment.opened[0]
-            elif assignment.next_offset is not None:
-                marks[partition] = assignment.next_offset
-        return marks
+        return {partition: _mark(assignment) for partition, assignment in self._assignments.items()}
+
+    def reach(self, partition: Partition) -> int:
+        """How many offsets lie between the mark and the last record opened: what would be read again after a crash."""
+        assignment = self._assignments.get(partition)
+        return 0 if assignment is None else assignment.next_offset - _mark(assignment)
+
+
+def _mark(assignment: _Assignment) -> int:
+    return assignment.opened[0] if assignment.opened else assignment.next_offset
 
 
 class Window:
     """Runs the work on records: at most `size` of them open, those of one key in their order.
 
-    When the window is full, `admit` waits, so the reader stops reading and Kafka keeps what is not read. `on_defect` is
-    told of work that raised; from then on the record stays open for ever and no mark passes it.
+    When the window is full, `admit` waits, so the reader stops reading and Kafka keeps what is not read. It waits too
+    where one open record has kept the mark of its partition `reach` offsets back. `on_defect` is told of work that
+    raised; from then on the record stays open for ever and no mark passes it.
     """
 
-    def __init__(self, *, size: int, on_defect: Callable[[Exception], None]) -> None:
+    def __init__(self, *, size: int, on_defect: Callable[[Exception], None], reach: int = REACH) -> None:
         self._ledger = Ledger()
+        self._reach = reach
+        self._moved = asyncio.Event()  # some mark has moved, or may have
         self._room = asyncio.Semaphore(size)
         self._on_defect = on_defect
         self._tails: dict[Hashable, asyncio.Task[None]] = {}
@@ -102,8 +116,9 @@ class Window:
         """How many records are open."""
         return len(self._running)
 
-    def assign(self, partitions: Iterable[Partition], generation: int) -> None:
-        self._ledger.assign(partitions, generation)
+    def assign(self, offsets: Mapping[Partition, int], generation: int) -> None:
+        self._ledger.assign(offsets, generation)
+        self._moved.set()
 
     def low_marks(self) -> Mapping[Partition, int]:
         return self._ledger.low_marks()
@@ -119,6 +134,9 @@ class Window:
     ) -> None:
         """Returns when there was room for the record and its work has been started; drops a record that is not ours."""
         await self._room.acquire()
+        while self._ledger.reach(partition) >= self._reach:
+            self._moved.clear()
+            await self._moved.wait()
         if not self._ledger.open(partition, offset, generation):
             self._room.release()
             return
@@ -129,6 +147,7 @@ class Window:
 
         def finish(task: asyncio.Task[None]) -> None:
             self._room.release()
+            self._moved.set()
             del self._running[task]
             if self._tails.get(key) is task:
                 del self._tails[key]
@@ -138,12 +157,16 @@ class Window:
             if error is None:
                 self._ledger.close(partition, offset, generation)
             elif isinstance(error, Exception):
-                self._on_defect(error)
+                self.fail(error)
 
         task.add_done_callback(finish)
 
+    def fail(self, error: Exception) -> None:
+        """A record could not even be taken in: as if its work had raised."""
+        self._on_defect(error)
+
     async def drain(self, seconds: float) -> bool:
-        """Waits for the open records; whether all were done in time. None may be admitted meanwhile."""
+        """Waits for the records that are open now; whether all were done in time."""
         if self._running:
             await asyncio.wait(self._running, timeout=seconds)
         return not self._running
@@ -152,6 +175,7 @@ class Window:
         """Gives partitions up: their open records are stopped and left to the next owner."""
         gone = set(partitions)
         self._ledger.revoke(gone)
+        self._moved.set()
         tasks = [task for task, partition in self._running.items() if partition in gone]
         for task in tasks:
             task.cancel()

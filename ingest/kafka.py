@@ -22,7 +22,15 @@ MAX_RECORD_BYTES = 8 * 2**20
 
 
 class NotAcknowledged(Exception):
-    """The broker does not have all of the records: send them again."""
+    """The broker does not have all of the records: send them again. `reason` is one word, librdkafka's or ours."""
+
+    def __init__(self, reason: str = "not-acknowledged") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Unacceptable(NotAcknowledged):
+    """The broker takes one of the records in no case: too large, or without a key where one is needed."""
 
 
 class ProducerFailed(Exception):
@@ -152,11 +160,14 @@ class ConfluentProducer:
                 # This is where a fatal error is told, once; what was on its way is then failed with other errors.
                 self._fatal = True
                 telemetry.log("error", "producer.fatal", reason=error.args[0].name())
+            except Exception as error:  # noqa: BLE001  a thread that dies in silence would leave every delivery waiting
+                self._fatal = True
+                telemetry.log("error", "producer.fatal", reason=type(error).__name__)
 
     def _failure(self, error: confluent_kafka.KafkaError) -> Exception:
         if self._fatal or error.code() == _FATAL:
             return ProducerFailed()
-        return NotAcknowledged(error.name())
+        return (Unacceptable if error.code() in _UNACCEPTABLE else NotAcknowledged)(error.name())
 
 
 class _Delivery:
@@ -198,4 +209,5 @@ class _Delivery:
             self.future.set_exception(self._error)
 
 
+_UNACCEPTABLE = frozenset({confluent_kafka.KafkaError.MSG_SIZE_TOO_LARGE, confluent_kafka.KafkaError.INVALID_RECORD})
 _FATAL = -150  # librdkafka's code for "a fatal error came before"; every other error of one record is its own

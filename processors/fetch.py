@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ingest import telemetry
 from ingest.codec import Codec, DoesNotFit
-from ingest.kafka import NotAcknowledged, Producer
+from ingest.kafka import Producer, Unacceptable
 from ingest.meta.errors import AccessLost, BadAsk, Missing
 from ingest.meta.graph import LEAD_FIELDS, REDUCED_LEAD_FIELDS, Answer, Snapshot
 from ingest.meta.notification import BadChange, Notification
@@ -141,18 +141,23 @@ class Fetch:
         told: dict[HeaderName, str | int] = {"origin": received.origin}
         told |= {name: said for name in _CARRIED if (said := received.header(name)) is not None}
         key = notification.lead_id.encode()
-        await self._deliver(Record(topic=DETAILS, key=key, value=value, headers=headers(told)))
+        try:
+            await patience.deliver(self._producer, Record(topic=DETAILS, key=key, value=value, headers=headers(told)))
+        except Unacceptable as error:
+            return await self._bury(received, notification, "unacceptable", error)
         self._recent.add(notification.lead_id, received.origin)
         return "fetched" if len(fields) == len(LEAD_FIELDS) else "reduced"
 
     async def _leave(self, received: Received, notification: Notification, fate: Fate, reason: str) -> str:
-        await self._deliver(self._fate(received, notification, fate, reason))
+        await patience.deliver(self._producer, self._fate(received, notification, fate, reason))
         return fate
 
     async def _bury(self, received: Received, notification: Notification | None, reason: str, error: Exception) -> str:
         failure = Failure(stage="fetch", reason=reason, error=type(error).__name__)
-        await self._deliver(
-            dead_letter(received, failure, now=self._clock()), self._fate(received, notification, "dead", reason)
+        await patience.deliver(
+            self._producer,
+            dead_letter(received, failure, now=self._clock()),
+            self._fate(received, notification, "dead", reason),
         )
         telemetry.DEAD_LETTERS.labels(stage="fetch", reason=reason).inc()
         return "dead"
@@ -161,11 +166,6 @@ class Fetch:
         page_id = notification.page_id if notification else (received.key or b"").decode("utf-8", "replace") or None
         lead_id = notification.lead_id if notification else None
         return fate_record(received, fate, stage="fetch", reason=reason, page_id=page_id, lead_id=lead_id)
-
-    async def _deliver(self, *records: Record) -> None:
-        async for attempt in patience.until(NotAcknowledged):
-            with attempt:
-                await self._producer.deliver(records)
 
 
 def _notification(received: Received) -> Notification:

@@ -100,7 +100,7 @@ class Forms:
             "form": json.loads(found.text),
         }
         key = f"{form_id}@{found.version}".encode()
-        await self._producer.deliver([Record(topic=FORMS, key=key, value=json.dumps(value).encode())])
+        await patience.deliver(self._producer, Record(topic=FORMS, key=key, value=json.dumps(value).encode()))
         self._told[form_id] = found.version
         if before is not None:  # a worker that has just started has not seen it before, which is no news
             telemetry.log("info", "form.changed", form_id=form_id, version=found.version)

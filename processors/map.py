@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ingest import telemetry
 from ingest.codec import Codec, Damaged, DoesNotFit, NotFramed
-from ingest.kafka import NotAcknowledged, Producer
+from ingest.kafka import Producer, Unacceptable
 from ingest.records import LEADS, Failure, HeaderName, Received, Record, dead_letter, fate_record, headers
 from ingest.registry import NotRegistered, RegistryUnavailable
 from processors import patience
@@ -64,7 +64,10 @@ class Map:
             reason = error.reason if isinstance(error, Unmappable) else _REASONS[type(error)]
             return await self._bury(received, reason, type(error).__name__)
         version = details["form_version"]
-        await self._emit(received, value, headers({"form-version": version}) if version else ())
+        try:
+            await self._emit(received, value, headers({"form-version": version}) if version else ())
+        except Unacceptable as error:
+            return await self._bury(received, "unacceptable", type(error).__name__)
         self._measure(received)
         return "mapped"
 
@@ -78,30 +81,27 @@ class Map:
         told: dict[HeaderName, str | int] = {
             name: said for name in _CARRIED if (said := received.header(name)) is not None
         }
-        await self._deliver(
+        await patience.deliver(
+            self._producer,
             Record(
                 topic=LEADS,
                 key=received.key,
                 value=value,
                 headers=headers(told) + more,
                 timestamp=received.timestamp,
-            )
+            ),
         )
 
     async def _bury(self, received: Received, reason: str, error: str) -> str:
         failure = Failure(stage="map", reason=reason, error=error)
         lead_id = None if received.key is None else received.key.decode("utf-8", "replace")
-        await self._deliver(
+        await patience.deliver(
+            self._producer,
             dead_letter(received, failure, now=self._clock()),
             fate_record(received, "dead", stage="map", reason=reason, page_id=None, lead_id=lead_id),
         )
         telemetry.DEAD_LETTERS.labels(stage="map", reason=reason).inc()
         return "dead"
-
-    async def _deliver(self, *records: Record) -> None:
-        async for attempt in patience.until(NotAcknowledged):
-            with attempt:
-                await self._producer.deliver(records)
 
     def _measure(self, received: Received) -> None:
         received_at = received.header("received-at")

@@ -10,7 +10,9 @@ import stamina
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from ingest import telemetry
+from ingest.kafka import NotAcknowledged, Producer, Unacceptable
 from ingest.meta.errors import AccessLost, GraphError, Missing, OverBudget, Unavailable
+from ingest.records import Record
 from processors.failures import NoToken, Verdict, pause, verdict
 
 Attempts = AsyncIterator[stamina.Attempt]
@@ -40,9 +42,20 @@ def budget() -> Attempts:
     return aiter(stamina.retry_context(on=_over_budget, attempts=None, timeout=None, wait_initial=5.0, wait_max=60.0))
 
 
+async def deliver(producer: Producer, *records: Record) -> None:
+    """Returns when the broker has the records, however long it is away; Unacceptable if it never will."""
+    async for attempt in until(NotAcknowledged):
+        with attempt:
+            await producer.deliver(records)
+
+
 def until(passing: type[Exception]) -> Attempts:
     """Attempts without end while our own side (Kafka, the registry) is away."""
-    return aiter(stamina.retry_context(on=passing, attempts=None, timeout=None, wait_initial=0.1, wait_max=5.0))
+
+    def again(error: Exception) -> bool:
+        return isinstance(error, passing) and not isinstance(error, Unacceptable)
+
+    return aiter(stamina.retry_context(on=again, attempts=None, timeout=None, wait_initial=0.1, wait_max=5.0))
 
 
 def a_few() -> Attempts:

@@ -12,7 +12,7 @@ import aiohttp
 
 from ingest import telemetry
 from ingest.meta import graph
-from ingest.meta.errors import GraphError, Reason, Unavailable
+from ingest.meta.errors import BadAsk, GraphError, Reason, Unavailable
 from ingest.meta.graph import Answer, Ask, Key
 from ingest.meta.pages import PageAccess
 from ingest.settings import MetaSettings
@@ -102,7 +102,7 @@ class GraphClient:
 async def _receive(
     request: AbstractAsyncContextManager[aiohttp.ClientResponse], limit: int
 ) -> tuple[int, Mapping[str, str], bytes]:
-    """Status, headers and the whole body; Unavailable otherwise."""
+    """Status, headers and the whole body; Unavailable, or BadAsk for an answer beyond `limit`, otherwise."""
     failed: Reason
     try:
         async with request as response:
@@ -120,6 +120,8 @@ async def _receive(
     except (aiohttp.ClientError, OSError):
         failed = "no-connection"
     # Raised out here, where aiohttp's exception is no context of ours.
+    if failed == "too-large":  # and so will the next answer be
+        raise BadAsk(failed)
     raise Unavailable(failed)
 
 

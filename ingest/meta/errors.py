@@ -24,7 +24,6 @@ Reason = Literal[
     "no-connection",  # refused, reset, no route, no name, no handshake
     "timeout",
     "truncated",  # the connection ended inside the answer
-    "too-large",  # more bytes than any answer of this kind has
     "redirected",  # Graph does not redirect; a token is not carried to another address
     "empty",
     "not-utf8",
@@ -57,6 +56,7 @@ Reason = Literal[
     "page-role",  # the token's person has no role on the page any more
     "app-secret",  # the appsecret_proof is missing or made with another app's secret
     # Missing, Blocked, BadAsk
+    "too-large",  # more bytes than any answer of this kind has
     "not-found",
     "blocked",
     "bad-field",  # a field or parameter that does not exist, or that this token may not name

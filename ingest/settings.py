@@ -135,8 +135,8 @@ class WorkSettings(_Group):
     """How much a worker has open at once."""
 
     fetch_concurrency: int = Field(default=64, ge=1, description="Graph calls under way at once, per worker")
-    fetch_window: int = Field(default=1000, ge=1, description="records open at once: what is read again after a crash")
-    map_window: int = Field(default=2000, ge=1, description="records open at once: what is read again after a crash")
+    fetch_window: int = Field(default=1000, ge=1, description="records open at once, per worker")
+    map_window: int = Field(default=2000, ge=1, description="records open at once, per worker")
 
 
 class AdminSettings(_Group):

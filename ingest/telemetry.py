@@ -26,6 +26,7 @@ Event = Literal[
     "worker.assigned",  # partitions were given to this worker
     "worker.revoked",  # partitions were taken; what was open there is left to the next owner
     "worker.draining",  # told to stop: open records are finished
+    "worker.offset-gone",  # ALARM: records expired unread; the group has to be moved (`leadstream replay`) to go on
     "worker.held",  # a failure that is not the record's: it is tried again, nothing is committed past it
     "worker.crashed",  # a defect: the process ends without committing past it
     "graph.version",  # ALARM: Meta serves another API version than the one asked for

@@ -5,9 +5,12 @@ raises acknowledges, and so does a cancelled one). Here it is not used at all: e
 rebalance and at the end, takes its offsets from `Window.low_marks`.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import ClassVar, Protocol, cast
 
+from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
@@ -18,6 +21,7 @@ from ingest import telemetry
 from processors.window import Partition, Window
 
 DRAIN_SECONDS = 5.0
+SEEK_SECONDS = 20.0  # less than Faust's own patience, broker_request_timeout
 
 
 class OffsetGone(Exception):
@@ -36,16 +40,24 @@ class Windowed(Protocol):
 class WindowedConsumer(Consumer):
     """Reads for a group; what it commits and gives up is the window's decision."""
 
+    _thread: "_Thread"
+
     @property
     def window(self) -> Window:
         return cast("Windowed", self.app).window
+
+    async def check(self) -> None:
+        """Raises what has ended aiokafka's work for the group; never returns while its thread is dead.
+
+        aiokafka keeps such an error until it is asked for, and Faust does not ask while its buffers are full: the
+        worker would read on for a group that has long given its partitions to another.
+        """
+        await self._thread.call_thread(self._thread.check)
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        # Before the flow of records is resumed: a record that arrives first would be dropped as somebody else's.
-        self.window.assign((Partition(tp.topic, tp.partition) for tp in assigned), generation_id)
         telemetry.log("info", "worker.assigned", partitions=len(assigned), generation=generation_id)
         await super().on_partitions_assigned(assigned, generation_id)
 
@@ -58,33 +70,61 @@ class WindowedConsumer(Consumer):
         await self._give_up(self.assignment())
         await super().on_stop()
 
+    async def perform_seek(self) -> None:
+        try:
+            async with asyncio.timeout(SEEK_SECONDS):
+                await super().perform_seek()
+        except TimeoutError as error:
+            # Faust takes its own timeout for a stop, and would never again resume the flow of records.
+            await self.crash(error)
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        generation = self.app.consumer_generation_id
+        offsets = await super().seek_to_committed()
+        # Here, where it is known from where records will come, and before their flow is resumed.
+        self.window.assign({Partition(tp.topic, tp.partition): at for tp, at in offsets.items()}, generation)
+        return offsets
+
     async def force_commit(self, topics: object = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002  Faust's signature
+        mine = self.assignment()
         marks = {TP(partition.topic, partition.number): mark for partition, mark in self.window.low_marks().items()}
-        new = {tp: mark for tp, mark in marks.items() if self._committed_offset[tp] != mark}
+        new = {tp: mark for tp, mark in marks.items() if tp in mine and mark > (self._committed_offset[tp] or 0)}
         if not new or not await self._commit(new):
             return False
         self._committed_offset.update(new)
         return True
 
     async def _give_up(self, partitions: set[TP]) -> None:
-        await self.window.drain(DRAIN_SECONDS)
-        await self.force_commit()
-        await self.window.revoke(Partition(tp.topic, tp.partition) for tp in partitions)
+        try:
+            await self.window.drain(DRAIN_SECONDS)
+            await self.force_commit()
+        finally:
+            await self.window.revoke(Partition(tp.topic, tp.partition) for tp in partitions)
 
 
 class _Thread(AIOKafkaConsumerThread):
     """The consumer's own thread, in which aiokafka runs."""
 
+    def on_crash(self, msg: str, *fmt: object, **kwargs: object) -> None:
+        """mode would print the traceback, whose text is not ours to vouch for; the crash itself is told elsewhere."""
+
+    async def check(self) -> None:
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001  aiokafka asks itself so, in calls Faust passes by
+        if coordinator is not None:
+            coordinator.check_errors()
+
+    def _create_worker_consumer(self, transport: Transport) -> AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust takes round robin, which would give a page's raw records to one worker and those that come back to
+        # another. By range, the same partition of two topics is one worker's.
+        consumer._partition_assignment_strategy = (RangePartitionAssignor,)  # noqa: SLF001  Faust offers no setting
+        return consumer
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Whether the broker took the offsets; what it did not take is offered again at the next turn."""
-        mine = self.assignment()
         wanted = {
-            TopicPartition(tp.topic, tp.partition): OffsetAndMetadata(offset, "")
-            for tp, offset in offsets.items()
-            if tp in mine
+            TopicPartition(tp.topic, tp.partition): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()
         }
-        if not wanted:
-            return False
         try:
             await self._ensure_consumer().commit(wanted)
         except (CommitFailedError, IllegalStateError):
@@ -106,20 +146,30 @@ class _Thread(AIOKafkaConsumerThread):
 
     async def _seek_to_committed(self) -> dict[TP, int]:
         consumer = self._ensure_consumer()
-        assigned = consumer.assignment()
-        first = await consumer.beginning_offsets(assigned)
+        assigned = list(consumer.assignment())
+        first, committed = await asyncio.gather(
+            consumer.beginning_offsets(assigned),
+            asyncio.gather(*(consumer.committed(partition) for partition in assigned)),
+        )
         offsets = {}
-        for partition in assigned:
-            committed: int | None = await consumer.committed(partition)
-            if committed is not None and committed < first[partition]:
-                gone = OffsetGone(f"{partition.topic}/{partition.partition}: {committed} < {first[partition]}")
+        for partition, offset in zip(assigned, committed, strict=True):
+            if offset is None:  # a partition added since the group began: see ingest/groups.py
+                await consumer.commit({partition: OffsetAndMetadata(first[partition], "")})
+            elif offset < first[partition]:
+                telemetry.log(
+                    "error",
+                    "worker.offset-gone",
+                    topic=partition.topic,
+                    partition=partition.partition,
+                    committed=offset,
+                    first=first[partition],
+                )
+                gone = OffsetGone()
                 await self.crash(gone)
                 raise gone
-            if committed is None:  # a partition added since the group began: see ingest/groups.py
-                committed = first[partition]
-                await consumer.commit({partition: OffsetAndMetadata(committed, "")})
-            consumer.seek(partition, committed)
-            offsets[TP(partition.topic, partition.partition)] = committed
+            at = first[partition] if offset is None else offset
+            consumer.seek(partition, at)
+            offsets[TP(partition.topic, partition.partition)] = at
         return offsets
 
 

@@ -2,23 +2,28 @@
 
 import asyncio
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from ssl import create_default_context
+from typing import cast
 
 import faust
 from faust.types.auth import CredentialsT
 from faust.types.transports import TransportT
+from mode.supervisors import CrashingSupervisor
 
 from ingest import telemetry
 from ingest.groups import begin
 from ingest.settings import KafkaSettings
 from processors.agents import Step, attach
-from processors.consumer import DRAIN_SECONDS, WindowedTransport
+from processors.consumer import DRAIN_SECONDS, WindowedConsumer, WindowedTransport
 from processors.window import Window
 
 STOP_SECONDS = DRAIN_SECONDS + 10.0
+CHECK_SECONDS = 20.0  # the consumer's thread may be inside a fetch or a commit, but not for longer
+REBALANCE_SECONDS = 120.0  # with a broker that answers; a drain and a join take seconds
 _PATIENCE = 1.0
 
 
@@ -54,6 +59,7 @@ class Worker:
         report: Callable[[bool, str], None],
     ) -> None:
         self._reachable = reachable
+        self._settled = time.monotonic()  # when the group was last seen not rebalancing, or the broker away
         self._report = report
         self._begin = partial(begin, kafka, group, topics)
         self._defect: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -80,7 +86,7 @@ class Worker:
             starting.cancel()
             telemetry.log("info", "worker.draining", open=len(self._window))
             # A consumer whose thread has died may never come to its end; the window's marks make leaving it safe.
-            with suppress(TimeoutError):
+            with suppress(Exception):
                 await asyncio.wait_for(self._app.stop(), STOP_SECONDS)
             self._data.cleanup()
 
@@ -91,16 +97,30 @@ class Worker:
                 self._defect.result()
             if self._app.should_stop:
                 raise WorkerFailed from self._app.crash_reason
+            await self._check()
             self._open.set(len(self._window))
             await self._tell()
 
+    async def _check(self) -> None:
+        """Whether the group still knows us: a worker that only looks alive would work on another's records."""
+        try:
+            await asyncio.wait_for(cast("WindowedConsumer", self._app.consumer).check(), CHECK_SECONDS)
+        except Exception as error:  # whatever keeps us from knowing is no better than knowing
+            raise WorkerFailed from error
+
     async def _tell(self) -> None:
+        now = time.monotonic()
         if not await self._reachable(_PATIENCE):
+            self._settled = now
             self._report(False, "the broker does not answer")
-        elif self._app.rebalancing or not self._app.consumer.assignment():
-            self._report(False, "waiting for partitions")
+        elif self._app.rebalancing:
+            if now - self._settled > REBALANCE_SECONDS:
+                raise WorkerFailed from TimeoutError()
+            self._report(False, "the group is rebalancing")
         else:
-            self._report(True, "")
+            self._settled = now
+            idle = not self._app.consumer.assignment()
+            self._report(not idle, "no partition is left for this worker" if idle else "")
 
     def _on_defect(self, error: Exception) -> None:
         telemetry.log("error", "worker.crashed", error=type(error).__name__)
@@ -113,17 +133,19 @@ class Worker:
 def _faust_app(kafka: KafkaSettings, group: str, folder: str) -> WindowedApp:
     return WindowedApp(
         group,
-        broker=[f"kafka://{server.strip()}" for server in kafka.kafka_bootstrap_servers.split(",")],
+        broker=[f"kafka://{server.strip()}" for server in kafka.kafka_bootstrap_servers.split(",") if server.strip()],
         broker_credentials=_credentials(kafka),
         broker_commit_interval=1.0,
         # A killed worker's partitions go to another after this long; the broker's own minimum is 6 s.
         broker_session_timeout=10.0,
         broker_heartbeat_interval=3.0,
         broker_request_timeout=30.0,
-        # A worker that waits for Meta for hours is alive, and its parent watches it: it keeps its place in the group.
-        broker_max_poll_interval=86400.0,
+        # A worker that waits for Meta for days is alive, and `_check` watches it: it keeps its place in the group. Once
+        # out of it by this rule, it would join again only after a fetch, and Faust fetches only after it has joined.
+        broker_max_poll_interval=10 * 365 * 86400.0,
         # An offset that no longer exists must never be answered by jumping (see OffsetGone).
         consumer_auto_offset_reset="none",
+        agent_supervisor=CrashingSupervisor,  # an agent that is started again has passed its record over
         stream_buffer_maxsize=512,
         stream_wait_empty=False,
         topic_allow_declare=False,

@@ -39,7 +39,12 @@ async def _live(name: str, tell: int, lifeline: int, sock: int | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    loop.add_reader(lifeline, stop.set)  # nothing is ever written to it: readable means that the parent is gone
+
+    def orphaned() -> None:
+        loop.remove_reader(lifeline)  # its end stays readable, and would call this without pause
+        stop.set()
+
+    loop.add_reader(lifeline, orphaned)  # nothing is ever written to it: readable means that the parent is gone
     state = {"ready": False, "why": "starting"}
 
     def report(ready: bool, why: str) -> None:

@@ -5,17 +5,15 @@ wrong on the day records were lost. So ours choose nothing (`auto.offset.reset` 
 offsets here.
 """
 
+import logging
 from collections.abc import Sequence
 
-import confluent_kafka
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # public, but not re-exported
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from ingest.kafka import client_options
 from ingest.settings import KafkaSettings
 
-_NONE = confluent_kafka.OFFSET_INVALID
-_PATIENCE = 30.0  # seconds
+_PATIENCE = 10.0  # seconds
 
 
 class NoTopics(Exception):
@@ -31,38 +29,36 @@ def begin(settings: KafkaSettings, group: str, topics: Sequence[str]) -> None:
     What a live group has is left alone: the member that was there first has done it. NoTopics, or KafkaException when
     no broker answers.
     """
-    admin = AdminClient({**client_options(settings), "log_level": 0})  # its errors reach us as exceptions
-    partitions = _partitions(admin, topics)
-    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, partitions)])
-    held = asked[group].result(_PATIENCE).topic_partitions
-    new = [TopicPartition(each.topic, each.partition) for each in held if each.offset == _NONE]
-    if not new:
-        return
-    earliest = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # it has no type here
-    firsts = admin.list_offsets(dict.fromkeys(new, earliest))
-    starts = [
-        TopicPartition(each.topic, each.partition, first.result(_PATIENCE).offset) for each, first in firsts.items()
-    ]
-    altered = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, starts)])
+    # Not the admin client: asked for a group's offsets as a broker came back, it has crashed the process.
+    client = Consumer(
+        {**client_options(settings), "group.id": group, "enable.auto.commit": False, "log_level": 0},
+        logger=logging.getLogger("librdkafka"),  # its errors reach us as exceptions
+    )
     try:
-        done = altered[group].result(_PATIENCE).topic_partitions
+        firsts = [
+            TopicPartition(held.topic, held.partition, client.get_watermark_offsets(held, timeout=_PATIENCE)[0])
+            for held in client.committed(_partitions(client, topics), timeout=_PATIENCE)
+            if _has_none(held)
+        ]
+        if firsts:
+            client.commit(offsets=firsts, asynchronous=False)
     except KafkaException as error:
-        done = []
-        _tolerate(error.args[0])
-    for each in done:
-        if each.error is not None:
-            _tolerate(each.error)
+        # A live group answers so to whoever is no member of it: its members have their offsets.
+        if error.args[0].code() not in (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION):
+            raise
+    finally:
+        client.close()
 
 
-def _partitions(admin: AdminClient, topics: Sequence[str]) -> list[TopicPartition]:
-    known = admin.list_topics(timeout=_PATIENCE).topics
+def _partitions(client: Consumer, topics: Sequence[str]) -> list[TopicPartition]:
+    known = client.list_topics(timeout=_PATIENCE).topics
     missing = [name for name in topics if name not in known]
     if missing:
         raise NoTopics(missing)
     return [TopicPartition(name, number) for name in topics for number in known[name].partitions]
 
 
-def _tolerate(error: KafkaError) -> None:
-    """A live group answers so: its members have their offsets."""
-    if error.code() not in (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.NON_EMPTY_GROUP):
-        raise KafkaException(error)
+def _has_none(held: TopicPartition) -> bool:
+    if held.error is not None:
+        raise KafkaException(held.error)
+    return held.offset < 0

@@ -275,6 +275,13 @@ def test_a_broker_that_is_away_is_waited_for() -> None:
     assert len(broker.on(DETAILS)) == 1
 
 
+def test_details_that_kafka_never_takes_are_a_dead_letter() -> None:
+    broker = Broker(too_large=DETAILS)
+    run(fetch(broker, Meta()), notified())
+    [dead] = broker.on(DEAD)
+    assert header(dead.headers, "fate-reason") == "unacceptable"
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [

@@ -130,3 +130,8 @@ def test_a_broker_that_is_away_is_waited_for() -> None:
     broker.refusals = 5
     [record] = mapped(received(details()), broker=broker)
     assert record.topic == LEADS
+
+
+def test_a_lead_that_kafka_never_takes_is_a_dead_letter() -> None:
+    dead, _ = mapped(received(details()), broker=Broker(too_large=LEADS))
+    assert header(dead.headers, "fate-reason") == "unacceptable"

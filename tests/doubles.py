@@ -11,10 +11,12 @@ class Broker:
 
     def __init__(self, *, refusals: int = 0, too_large: str | None = None) -> None:
         self.records: list[Record] = []
+        self.tries = 0
         self.refusals = refusals
         self.too_large = too_large  # a topic's name
 
     async def deliver(self, records: Sequence[Record]) -> None:
+        self.tries += 1
         if self.refusals:
             self.refusals -= 1
             raise NotAcknowledged

@@ -280,6 +280,7 @@ def test_details_that_kafka_never_takes_are_a_dead_letter() -> None:
     run(fetch(broker, Meta()), notified())
     [dead] = broker.on(DEAD)
     assert header(dead.headers, "fate-reason") == "unacceptable"
+    assert broker.tries == 2  # the details, which were not tried again, and the dead letter
 
 
 @pytest.mark.parametrize(

@@ -53,8 +53,9 @@ def list_(
     with _reading() as (settings, reader):
         topics = Topics(prefix=settings.topic_prefix)
         found = letters(reader, topics, take_stock(reader, topics), wanted)
-        newest = heapq.nlargest(last, _counted(found, counts), key=lambda told: told[0])
-    rows = [told for _, told in reversed(newest)]
+        # Even of none, one: what is counted is counted as it passes.
+        newest = heapq.nlargest(max(last, 1), _counted(found, counts), key=lambda told: told[0])
+    rows = [told for _, told in reversed(newest[:last])]
     if as_json:
         typer.echo(json.dumps({"letters": rows, "counts": _count_rows(counts)}, indent=2, default=_iso))
         return
@@ -130,10 +131,11 @@ def redrive(
         if not (yes and total):
             typer.echo("Nothing was done. The same with --yes does it." if total else "Nothing to send.", err=True)
             return
-        found = open_letters(reader, topics, stock, wanted)
-        with Reader(settings) as second, closing(parcels(found, planned.standing)) as going:
+        # Closed before the reader is, however it ends; so nothing else may hold on to what is read.
+        going = closing(parcels(open_letters(reader, topics, stock, wanted), planned.standing))
+        with Reader(settings) as second, going as each:
             later = Later(second, topics, planned.details_ends)
-            sent = send_all(settings, going, total=total, rate=rate, later=later)
+            sent = send_all(settings, each, total=total, rate=rate, later=later)
     left = f" {total - sent} were left: they have a newer answer since." if sent < total else ""
     typer.echo(f"Done: {sent} sent.{left} `leadstream dead list` shows what dies again.", err=True)
 

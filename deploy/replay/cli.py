@@ -172,8 +172,9 @@ def _send(
         if not yes:
             typer.echo("Nothing was done. The same with --yes does it.", err=True)
             return
-        picked = chosen.pick(reader.read(topics(source), start, ends))
-        with Reader(settings) as second, closing(again(received) for received in picked) as parcels:
+        # Closed before the reader is, however it ends; so nothing else may hold on to what is read.
+        going = closing(again(received) for received in chosen.pick(reader.read(topics(source), start, ends)))
+        with Reader(settings) as second, going as parcels:
             later = Later(second, topics, ends) if source == DETAILS else None
             sent = send_all(settings, parcels, total=len(chosen), rate=rate, later=later)
     left = f" {len(chosen) - sent} were left: they have a newer record since." if sent < len(chosen) else ""

@@ -143,7 +143,7 @@ def test_an_answer_is_not_chosen_when_a_newer_one_is_of_another_form_or_time_or_
     answered(cluster, "1")
     answered(cluster, "1", form="99")
     answered(cluster, "2")
-    cluster.put(Record(topic=DETAILS, key=b"2", value=b"\0"))
+    cluster.put(Record(topic=DETAILS, key=b"2", value=b"\0", timestamp=NOW))
     answered(cluster, "3")
     answered(cluster, "3", timestamp=NOW + 5000)
     until = datetime.fromtimestamp(NOW / 1000 + 1, tz=UTC)

@@ -14,6 +14,7 @@ from aiokafka.errors import GroupAuthorizationFailedError
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
+from ingest.groups import begin
 from ingest.records import Received
 from ingest.settings import KafkaSettings
 from processors.worker import Worker, WorkerFailed
@@ -178,6 +179,20 @@ async def lost_group(bench: Bench) -> str:
 def test_a_worker_that_its_group_has_lost_ends_though_its_buffers_are_full(bench: Bench) -> None:
     """aiokafka keeps the error until it is asked; a worker that did not ask would go on beside its successor."""
     assert ended(bench, lost_group) == "GroupAuthorizationFailedError"
+    assert bench.committed() == 0
+
+
+async def expired(bench: Bench) -> str:
+    return await ends(bench.worker(Numbers()))
+
+
+def test_records_that_expired_unread_stop_the_worker_and_are_not_jumped_over(bench: Bench) -> None:
+    begin(bench.settings, bench.group, [bench.topic])
+    admin = AdminClient({"bootstrap.servers": bench.settings.kafka_bootstrap_servers})
+    [gone] = admin.delete_records([TopicPartition(bench.topic, 0, 10)]).values()
+    gone.result(20)
+
+    assert ended(bench, expired) == "OffsetGone"
     assert bench.committed() == 0
 
 

@@ -15,8 +15,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from deploy.reading import Offsets
 from ingest.kafka import ConfluentProducer, NotAcknowledged, Producer, ProducerFailed
+from ingest.reading import Offsets
 from ingest.records import DETAILS, Received, Record, Topics
 from ingest.settings import KafkaSettings
 
@@ -42,7 +42,7 @@ class Parcel:
 
 
 class ReadsTopics(Protocol):
-    """What is needed of `deploy.reading.Reader`."""
+    """What is needed of `ingest.reading.Reader`."""
 
     def bounds(self, topic: str) -> Mapping[int, tuple[int, int]]: ...
 

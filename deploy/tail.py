@@ -11,8 +11,9 @@ from rich.cells import set_cell_size
 from rich.console import Console
 
 import schemas
-from deploy.reading import Decoder, Reader, ReadingError
+from deploy.reading import Decoder
 from ingest.codec import DecodeError
+from ingest.reading import Reader, ReadingError
 from ingest.records import LEADS, Received, Topics
 from ingest.registry import RegistryError
 from ingest.settings import KafkaSettings, RegistrySettings, read

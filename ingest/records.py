@@ -4,7 +4,7 @@ The value is Meta's; what we say about it is a header. Headers are UTF-8 text, n
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,8 +12,11 @@ RAW = "meta.leadgen.raw"
 UPDATES = "meta.leadgen.updates"
 OTHER = "meta.webhook.other"
 AGAIN = "meta.leadgen.again"
+RETRY = ("meta.leadgen.retry.1m", "meta.leadgen.retry.10m", "meta.leadgen.retry.1h")  # the ladder, its first rung first
+PARKED = "meta.leadgen.parked"
 DEAD = "meta.leadgen.dead"
 FATES = "meta.leadgen.fates"
+ACCESS = "meta.access"
 FORMS = "meta.leadgen.forms"
 DETAILS = "meta.leadgen.details"
 LEADS = "leads.v1"
@@ -27,7 +30,7 @@ HeaderName = Literal[
     "origin",  # <partition>@<offset> of the raw record this came from, or dead:... of the door's dead letter
     "stage",  # where it failed: ingest, fetch, map
     "fate-reason",  # why, as one word from a closed list
-    "attempt",  # how many times it was tried, from 1; each redrive is one more
+    "attempt",  # which try this is, from 1; a pause uses none up, a redrive is one more, a release begins anew
     "first-failed-at",  # unix milliseconds
     "form-version",  # sha256 of the form's snapshot the lead was mapped with
     "mapping",  # content hash of the mapping file that made a CRM record
@@ -40,8 +43,10 @@ HeaderName = Literal[
 ]
 Headers = tuple[tuple[str, bytes], ...]
 Stage = Literal["ingest", "fetch", "map"]
-# The ordinary outcome is told by the output's own `origin`. `redriven`: the dead letter at these coordinates went back.
-Fate = Literal["dead", "skipped", "duplicate", "redriven"]
+# The ordinary outcome is told by the output's own `origin`, and by `fetched` where it came after another fate.
+# `redriven` and `released`: what lay dead or parked at these coordinates went back. Those and `waiting` go on by
+# themselves, the others are ends until somebody acts.
+Fate = Literal["fetched", "waiting", "parked", "released", "dead", "redriven", "skipped", "duplicate"]
 
 
 def headers(values: Mapping[HeaderName, str | int]) -> Headers:
@@ -134,6 +139,30 @@ def dead_letter(of: Received, failure: Failure, *, now: int) -> Record:
     ours = {name for name, _ in said}
     kept = tuple(pair for pair in of.headers if pair[0] not in ours)
     return Record(topic=DEAD, key=of.key, value=of.value, headers=kept + said)
+
+
+def set_aside(of: Received, topic: str, *, reason: str, attempt: int, now: int) -> Record:
+    """The record as it was, for a topic where it waits: a rung of the ladder, or parked. `now` is unix milliseconds.
+
+    `attempt` is the number of the try it waits for, or of the last one where it is parked.
+    """
+    said = headers(
+        {
+            "fate-reason": reason,
+            "origin": of.origin,
+            "attempt": attempt,
+            "first-failed-at": of.header("first-failed-at") or now,
+        }
+    )
+    ours = {name for name, _ in said}
+    kept = tuple(pair for pair in of.headers if pair[0] not in ours)
+    return Record(topic=topic, key=of.key, value=of.value, headers=kept + said)
+
+
+def sent_again(of: Received, *, without: Collection[HeaderName] = ()) -> Record:
+    """A record that waited, on its way to `work fetch`: as it was, less the headers that no longer hold."""
+    kept = tuple(pair for pair in of.headers if pair[0] not in without)
+    return Record(topic=AGAIN, key=of.key, value=of.value, headers=kept)
 
 
 def fate_record(

@@ -137,6 +137,29 @@ class WorkSettings(_Group):
     fetch_concurrency: int = Field(default=64, ge=1, description="Graph calls under way at once, per worker")
     fetch_window: int = Field(default=1000, ge=1, description="records open at once, per worker")
     map_window: int = Field(default=2000, ge=1, description="records open at once, per worker")
+    retry_window: int = Field(default=1000, ge=1, description="records open at once on each rung, per worker")
+    failures_per_minute: int = Field(default=1000, ge=1, description="records a worker may give up a minute")
+
+
+class RetrySettings(_Group):
+    """When what failed is tried again."""
+
+    retry_delays: Annotated[tuple[float, float, float], NoDecode] = Field(
+        default=(60.0, 600.0, 3600.0), description="seconds, rising: of retry.1m, .10m and .1h; shorter in tests"
+    )
+    access_check: float = Field(default=60.0, gt=0, description="seconds between two looks whether access is repaired")
+
+    @field_validator("retry_delays", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+    @field_validator("retry_delays")
+    @classmethod
+    def _rise(cls, value: tuple[float, float, float]) -> tuple[float, float, float]:
+        if not 0 < value[0] < value[1] < value[2]:
+            raise ValueError("three numbers above 0, each greater than the one before")
+        return value
 
 
 class AdminSettings(_Group):

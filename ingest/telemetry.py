@@ -29,6 +29,14 @@ Event = Literal[
     "worker.offset-gone",  # ALARM: records expired unread; the group has to be moved (`leadstream replay`) to go on
     "worker.held",  # a failure that is not the record's: it is tried again, nothing is committed past it
     "worker.crashed",  # a defect: the process ends without committing past it
+    "worker.limit",  # ALARM: so many records were given up within a minute that the worker stands still for its rest
+    "worker.storm",  # ALARM: most calls of several pages fail; the worker stands still and probes with one call
+    "access.broken",  # ALARM: an app, token or page may not read leads; they are parked until a person repairs it
+    "access.doubtful",  # single leads of a page are parked, though others may be read
+    "access.paused",  # a budget is used up: nothing of it is asked until Meta's own estimate
+    "access.open",  # what was broken or doubtful may be read again
+    "access.unread",  # meta.access, parked or fates cannot be read just now; what was read last stays in force
+    "parked.released",  # parked records of a page went back to be fetched
     "graph.version",  # ALARM: Meta serves another API version than the one asked for
     "pages.read",  # META_PAGES_FILE, or a token file it names, changed and is in force
     "pages.broken",  # ALARM: META_PAGES_FILE changed and cannot be used; the pages stay as they were

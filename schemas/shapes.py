@@ -142,7 +142,7 @@ class Form(TypedDict):
 class Fate(TypedDict):
     """A record of `meta.leadgen.fates`: what became of a record where its output does not tell."""
 
-    fate: str  # dead, skipped, duplicate; redriven: the dead letter at these coordinates was sent back
+    fate: str  # fetched, waiting, parked, dead, skipped, duplicate; released, redriven: what lay there was sent back
     stage: str
     origin: str  # <partition>@<offset> of the raw record, or dead:<partition>@<offset> of the door's dead letter
     reason: str
@@ -151,3 +151,13 @@ class Fate(TypedDict):
     topic: str  # with partition and offset: where the record lay when its fate was decided
     partition: int
     offset: int
+
+
+class Access(TypedDict):
+    """A record of `meta.access`: whether an app, a token or a page may be asked now. The last one of a key wins."""
+
+    state: str  # open; doubtful: asked as ever, but some of its leads wait; paused: until then; broken: until repaired
+    until: int | None  # unix milliseconds, where it is paused
+    reason: str
+    at: int  # unix milliseconds
+    page_id: str | None  # the page whose lead was asked for

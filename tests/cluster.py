@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from deploy.reading import Offsets
 from ingest.kafka import NotAcknowledged
+from ingest.reading import Offsets
 from ingest.records import Received, Record, Topics
 
 NOW = 1_795_500_000_000  # unix milliseconds; each record is written a second after the one before

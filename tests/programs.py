@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from deploy.reading import Reader, ReadingError
 from deploy.sandbox.graph.admin import GraphAdmin
+from ingest.reading import Reader, ReadingError
 from ingest.records import Received, Topics
 from ingest.settings import KafkaSettings
 

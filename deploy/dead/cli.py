@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 
 from deploy.moments import Since
-from deploy.reading import Reader, ReadingError
 from deploy.sending import USUAL_RATE, Later, NotSent, Rate, send_all
+from ingest.reading import Reader, ReadingError
 from ingest.records import DEAD, Received, Stage, Topics
 from ingest.settings import KafkaSettings, read
 

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from deploy.reading import Offsets
 from deploy.sending import Parcel, ReadsTopics
+from ingest.reading import Offsets
 from ingest.records import (
     AGAIN,
     DEAD,

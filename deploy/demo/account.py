@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from deploy.reading import Offsets
+from ingest.reading import Offsets
 from ingest.records import DEAD, FATES, LEADS, OTHER, RAW, UPDATES, Received, Topics
 from schemas.shapes import Fate
 

@@ -12,12 +12,12 @@ from typing import Annotated
 
 import typer
 
-from deploy.reading import Reader, ReadingError
 from deploy.replay import ReplayRefused
 from deploy.sandbox import Sandbox, SandboxError, default_home
 from deploy.sandbox.flock import held
 from deploy.sandbox.graph.admin import GraphAdminError
 from deploy.topics import ClusterError
+from ingest.reading import Reader, ReadingError
 from ingest.registry import RegistryError
 
 from .programs import NAMES, ProgramFailed, Programs

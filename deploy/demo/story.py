@@ -10,10 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy import replay
-from deploy.reading import Decoder, Reader
+from deploy.reading import Decoder
 from deploy.sandbox.graph.admin import GraphAdmin
 from deploy.tail import LEAD_COLUMNS, lead_row
 from deploy.topics import admin_client
+from ingest.reading import Reader
 from ingest.records import DETAILS, LEADS, RAW
 from schemas.shapes import Lead
 

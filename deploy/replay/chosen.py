@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from deploy.reading import Offsets
 from deploy.sending import Parcel, ReadsTopics
 from ingest.codec import DecodeError
 from ingest.meta.notification import BadChange, Notification
+from ingest.reading import Offsets
 from ingest.records import AGAIN, DETAILS, Received, Record, header, headers
 from schemas.shapes import LeadDetails
 

@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 import typer
 
 from deploy.moments import Since, Until, moment
-from deploy.reading import Decoder, Reader, ReadingError
+from deploy.reading import Decoder
 from deploy.sending import USUAL_RATE, Later, NotSent, Parcel, Rate, send_all
 from deploy.topics import admin_client
+from ingest.reading import Reader, ReadingError
 from ingest.records import AGAIN, DETAILS, RAW, Received, Topics
 from ingest.registry import RegistryError
 from ingest.settings import KafkaSettings, RegistrySettings, read

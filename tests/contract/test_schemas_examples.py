@@ -18,7 +18,7 @@ from ingest.meta.notification import BadChange, Notification
 from ingest.meta.webhook import FlatLead, Unreadable, read
 from ingest.records import HeaderName
 from processors.lead import map_lead
-from schemas.shapes import Fate, Form
+from schemas.shapes import Access, Fate, Form
 
 EXAMPLES = Path(str(files(schemas))) / "examples"
 CASES = sorted(EXAMPLES.glob("*/*.json"))
@@ -86,6 +86,7 @@ JUDGES: Mapping[str, Callable[[bytes], None]] = {
     "lead": judge_avro("Lead"),
     "form": judge_shape(Form),
     "fate": judge_shape(Fate),
+    "access": judge_shape(Access),
     "dead": judge_dead,
 }
 

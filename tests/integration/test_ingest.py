@@ -16,10 +16,10 @@ from typing import ClassVar
 import aiohttp
 import pytest
 
-from deploy.reading import Reader, ReadingError
 from deploy.sandbox import FREE_PORTS, Sandbox
 from ingest.kafka import ConfluentProducer
 from ingest.meta.notification import Notification
+from ingest.reading import Reader, ReadingError
 from ingest.records import RAW, Received, Topics
 from ingest.settings import KafkaSettings
 from tests.door import APP_SECRET, VERIFY_TOKEN, Sender, create_topics, leadgen, open_door, post_of, sending_to

@@ -11,8 +11,9 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 import schemas
-from deploy.reading import Decoder, Reader, ReadingError
+from deploy.reading import Decoder
 from ingest.codec import Codec
+from ingest.reading import Reader, ReadingError
 from ingest.records import Received
 from ingest.registry import open_registry
 from ingest.settings import KafkaSettings, RegistrySettings

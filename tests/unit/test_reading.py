@@ -5,7 +5,8 @@ import socket
 import pytest
 
 from deploy import reading
-from deploy.reading import Decoder, Reader, ReadingError
+from deploy.reading import Decoder
+from ingest.reading import Reader, ReadingError
 from ingest.registry import RegistryUnavailable
 from ingest.settings import KafkaSettings, RegistrySettings
 from schemas.shapes import Lead

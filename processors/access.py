@@ -1,0 +1,113 @@
+"""Whether an app, a token or a page may be asked now: what `meta.access` says, kept in memory. Performs no I/O.
+
+Every worker keeps one, fed from the topic, so that what one worker was told by Meta, all of them know. A page may be
+asked when its app, its token and the page itself may. Times are unix milliseconds.
+
+    open      may be asked
+    doubtful  may be asked, though single leads of it wait, parked, for a sign that leads of it can be read
+    paused    not until then: a budget is used up, or Meta blocked the actor
+    broken    not until a person has repaired it
+"""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from pydantic import SecretStr
+
+from ingest.meta.errors import Scope
+from ingest.meta.pages import PageAccess
+from ingest.records import ACCESS, Record
+from schemas import shapes
+
+State = Literal["open", "doubtful", "paused", "broken"]
+
+_WORST: tuple[State, ...] = ("broken", "paused", "doubtful", "open")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a page, or one of the three it depends on, stands."""
+
+    state: State = "open"
+    key: str = ""  # which of them says so
+    reason: str = ""
+    until: int | None = None  # of a pause
+    at: int = 0  # since when
+    page_id: str | None = None  # the page whose lead was asked for
+
+
+class AccessStates:
+    """What is known of apps, tokens and pages.
+
+    `secret` keys the hash that stands for a token, so that neither the topic nor a log tells which one it is.
+    """
+
+    def __init__(self, *, secret: SecretStr, clock: Callable[[], int]) -> None:
+        self._secret = secret.get_secret_value().encode()
+        self._clock = clock
+        self._known: dict[str, Standing] = {}
+
+    def key(self, page: PageAccess, scope: Scope) -> str:
+        """The key on `meta.access` of a page's app, token, or of the page itself."""
+        match scope:
+            case "app":
+                return f"app:{page.app_id or 'only'}"
+            case "token":
+                token = page.token.get_secret_value().encode()
+                return f"token:{hmac.digest(self._secret, token, hashlib.sha256).hex()}"
+            case "page":
+                return f"page:{page.page_id}"
+
+    def take(self, key: str, value: bytes | None) -> None:
+        """A record of `meta.access`. What cannot be read says nothing."""
+        standing = None if value is None else _read(key, value)
+        if standing is not None and standing.state != "open":
+            self._known[key] = standing
+        else:
+            self._known.pop(key, None)
+
+    def of(self, key: str) -> Standing:
+        """How one of them stands; open where nothing is known, and where a pause is over."""
+        known = self._known.get(key)
+        if known is None or (known.state == "paused" and known.until is not None and known.until <= self._clock()):
+            return Standing(key=key)
+        return known
+
+    def standing(self, page: PageAccess) -> Standing:
+        """The worst of app, token and page; of two pauses the longer one."""
+        three = [self.of(self.key(page, scope)) for scope in get_args(Scope)]
+        return min(three, key=lambda each: (_WORST.index(each.state), -(each.until or 0)))
+
+    def unsettled(self) -> Iterator[Standing]:
+        """What is broken or doubtful, and so waits for a look."""
+        return iter([each for each in self._known.values() if each.state in ("broken", "doubtful")])
+
+
+def access_record(standing: Standing) -> Record:
+    """The record that tells everyone."""
+    told: shapes.Access = {
+        "state": standing.state,
+        "until": standing.until,
+        "reason": standing.reason,
+        "at": standing.at,
+        "page_id": standing.page_id,
+    }
+    return Record(topic=ACCESS, key=standing.key.encode(), value=json.dumps(told).encode())
+
+
+def _read(key: str, value: bytes) -> Standing | None:
+    try:
+        told = json.loads(value)
+        state, until, at, page_id = told["state"], told["until"], told["at"], told["page_id"]
+        reason = str(told["reason"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    if state not in _WORST or not isinstance(at, int) or not isinstance(until, int | None):
+        return None
+    return Standing(
+        state=state, key=key, reason=reason, until=until, at=at, page_id=None if page_id is None else str(page_id)
+    )

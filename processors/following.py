@@ -24,7 +24,30 @@ async def following(settings: KafkaSettings, topic: str, take: Callable[[Receive
     """
     loop = asyncio.get_running_loop()
     whole, closing = asyncio.Event(), threading.Event()
-    thread = threading.Thread(target=_follow, args=(settings, topic, take, loop, whole, closing), daemon=True)
+    read: dict[int, int] = {}
+
+    def hand_over(received: Received) -> None:
+        loop.call_soon_threadsafe(take, received)
+        read[received.partition] = received.offset + 1
+
+    def follow(reader: Reader) -> None:
+        for received in reader.read(topic, since=read):
+            hand_over(received)
+        loop.call_soon_threadsafe(whole.set)
+        since = {number: read.get(number, first) for number, (first, _) in reader.bounds(topic).items()}
+        for received in reader.follow(topic, since, until=closing.is_set):
+            hand_over(received)
+
+    def keep_following() -> None:
+        with Reader(settings) as reader:
+            while not closing.is_set():
+                try:
+                    follow(reader)
+                except ReadingError:
+                    telemetry.log("warning", "access.unread", topic=topic)
+                    closing.wait(_AGAIN_AFTER)
+
+    thread = threading.Thread(target=keep_following, name=f"following {topic}", daemon=True)
     thread.start()
     try:
         await whole.wait()
@@ -32,31 +55,3 @@ async def following(settings: KafkaSettings, topic: str, take: Callable[[Receive
     finally:
         closing.set()
         await asyncio.to_thread(thread.join)
-
-
-def _follow(
-    settings: KafkaSettings,
-    topic: str,
-    take: Callable[[Received], None],
-    loop: asyncio.AbstractEventLoop,
-    whole: asyncio.Event,
-    closing: threading.Event,
-) -> None:
-    read: dict[int, int] = {}
-
-    def hand_over(received: Received) -> None:
-        loop.call_soon_threadsafe(take, received)
-        read[received.partition] = received.offset + 1
-
-    with Reader(settings) as reader:
-        while not closing.is_set():
-            try:
-                for received in reader.read(topic, since=read):
-                    hand_over(received)
-                loop.call_soon_threadsafe(whole.set)
-                since = {number: read.get(number, first) for number, (first, _) in reader.bounds(topic).items()}
-                for received in reader.follow(topic, since, until=closing.is_set):
-                    hand_over(received)
-            except ReadingError:
-                telemetry.log("warning", "access.unread", topic=topic)
-                closing.wait(_AGAIN_AFTER)

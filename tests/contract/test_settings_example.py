@@ -13,6 +13,7 @@ GROUPS = (
     settings.WebhookSettings,
     settings.PagesSettings,
     settings.WorkSettings,
+    settings.RetrySettings,
     settings.AdminSettings,
 )
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
@@ -22,6 +23,8 @@ def shown(default: object) -> str:
     match default:
         case SecretStr():
             return default.get_secret_value()
+        case tuple():
+            return ",".join(f"{each:g}" for each in default)
         case None:
             return ""
         case _:

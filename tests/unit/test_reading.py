@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from deploy import reading
 from deploy.reading import Decoder
+from ingest import reading
 from ingest.reading import Reader, ReadingError
 from ingest.registry import RegistryUnavailable
 from ingest.settings import KafkaSettings, RegistrySettings

@@ -12,6 +12,7 @@ asked when its app, its token and the page itself may. Times are unix millisecon
 import hashlib
 import hmac
 import json
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -20,7 +21,7 @@ from pydantic import SecretStr
 
 from ingest.meta.errors import Scope
 from ingest.meta.pages import PageAccess
-from ingest.records import ACCESS, Record
+from ingest.records import ACCESS, Received, Record
 from schemas import shapes
 
 State = Literal["open", "doubtful", "paused", "broken"]
@@ -50,6 +51,7 @@ class AccessStates:
         self._secret = secret.get_secret_value().encode()
         self._clock = clock
         self._known: dict[str, Standing] = {}
+        self._told: dict[str, deque[bytes]] = {}  # by key: what this worker has told and not yet read
 
     def key(self, page: PageAccess, scope: Scope) -> str:
         """The key on `meta.access` of a page's app, token, or of the page itself."""
@@ -63,18 +65,36 @@ class AccessStates:
                 return f"page:{page.page_id}"
 
     def take(self, key: str, value: bytes | None) -> None:
-        """A record of `meta.access`. What cannot be read says nothing."""
+        """A record of `meta.access`. What cannot be read says nothing.
+
+        What lies there before this worker's own last word on a key is older than what it knows.
+        """
+        if told := self._told.get(key):
+            if value == told[0]:
+                told.popleft()
+            return
         standing = None if value is None else _read(key, value)
-        if standing is not None and standing.state != "open":
+        if standing is not None:
             self._known[key] = standing
-        else:
+        elif value is None:
             self._known.pop(key, None)
+
+    def follow(self, received: Received) -> None:
+        """`take`, of a record as it was read."""
+        self.take((received.key or b"").decode("utf-8", "replace"), received.value)
+
+    def put(self, standing: Standing) -> None:
+        """What this worker is about to tell, and must itself obey from now on."""
+        self._known[standing.key] = standing
+        self._told.setdefault(standing.key, deque()).append(_value(standing))
 
     def of(self, key: str) -> Standing:
         """How one of them stands; open where nothing is known, and where a pause is over."""
         known = self._known.get(key)
-        if known is None or (known.state == "paused" and known.until is not None and known.until <= self._clock()):
+        if known is None:
             return Standing(key=key)
+        if known.state == "paused" and (known.until or 0) <= self._clock():
+            return Standing(key=key, at=known.until or 0)
         return known
 
     def standing(self, page: PageAccess) -> Standing:
@@ -89,6 +109,10 @@ class AccessStates:
 
 def access_record(standing: Standing) -> Record:
     """The record that tells everyone."""
+    return Record(topic=ACCESS, key=standing.key.encode(), value=_value(standing))
+
+
+def _value(standing: Standing) -> bytes:
     told: shapes.Access = {
         "state": standing.state,
         "until": standing.until,
@@ -96,7 +120,7 @@ def access_record(standing: Standing) -> Record:
         "at": standing.at,
         "page_id": standing.page_id,
     }
-    return Record(topic=ACCESS, key=standing.key.encode(), value=json.dumps(told).encode())
+    return json.dumps(told).encode()
 
 
 def _read(key: str, value: bytes) -> Standing | None:

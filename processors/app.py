@@ -13,12 +13,26 @@ from ingest.codec import Codec
 from ingest.kafka import ConfluentProducer
 from ingest.meta.client import GraphClient
 from ingest.meta.pages import Pages
-from ingest.records import AGAIN, DETAILS, LEADS, RAW, Topics
+from ingest.records import ACCESS, AGAIN, DETAILS, LEADS, RAW, Topics
 from ingest.registry import decode, open_registry, resolve_codec
-from ingest.settings import KafkaSettings, MetaSettings, PagesSettings, RegistrySettings, WorkSettings, read
+from ingest.settings import (
+    KafkaSettings,
+    MetaSettings,
+    PagesSettings,
+    RegistrySettings,
+    RetrySettings,
+    WorkSettings,
+    read,
+)
 from processors import patience
+from processors.access import AccessStates
+from processors.asking import Asking
+from processors.failures import Ladder
 from processors.fetch import Fetch
+from processors.following import following
 from processors.forms import Forms
+from processors.governor import Governor
+from processors.limit import Limit
 from processors.map import Map
 from processors.recent import RecentLeads
 from processors.worker import Worker
@@ -35,25 +49,36 @@ Report = Callable[[bool, str], None]
 
 async def work_fetch(stop: asyncio.Event, report: Report) -> None:
     """`leadstream work fetch`: notifications in, whole answers out."""
-    kafka, work, meta = read(KafkaSettings), read(WorkSettings), read(MetaSettings)
+    kafka, work, meta, retry = read(KafkaSettings), read(WorkSettings), read(MetaSettings), read(RetrySettings)
     pages = Pages(read(PagesSettings).meta_pages_file)
     topics = Topics(prefix=kafka.topic_prefix)
     patience.tell("fetch")
     codec: Codec[LeadDetails] = await _codec("LeadDetails", topics.subject(DETAILS))
+    states = AccessStates(secret=meta.meta_app_secrets[0].secret, clock=_now)
+    governor = Governor(states, clock=_now, quiet_ms=round(retry.retry_delays[0] * 1000))
     connections = aiohttp.TCPConnector(limit=work.fetch_concurrency)
     async with (
         _producer(kafka, topics) as producer,
         aiohttp.ClientSession(connector=connections, cookie_jar=aiohttp.DummyCookieJar()) as session,
+        following(kafka, topics(ACCESS), states.follow),
     ):
-        graph = GraphClient(session, meta)
+        asking = Asking(
+            graph=GraphClient(session, meta),
+            governor=governor,
+            producer=producer,
+            concurrency=work.fetch_concurrency,
+        )
         step = Fetch(
-            graph=graph,
+            asking=asking,
+            governor=governor,
             pages=pages,
-            forms=Forms(graph, producer, clock=time.monotonic, now=_now),
+            forms=Forms(asking, producer, clock=time.monotonic, now=_now),
             producer=producer,
             codec=codec,
             recent=RecentLeads(size=RECENT_LEADS, seconds=RECENT_SECONDS, clock=time.monotonic),
-            concurrency=work.fetch_concurrency,
+            ladder=Ladder(delays=retry.retry_delays),
+            limit=Limit(worker="fetch", per_minute=work.failures_per_minute, clock=time.monotonic),
+            window=work.fetch_window,
             clock=_now,
         )
         await Worker(
@@ -80,7 +105,13 @@ async def work_map(stop: asyncio.Event, report: Report) -> None:
             registry.registry_url, username=registry.registry_username, password=registry.registry_password
         ) as asked,
     ):
-        step = Map(details=partial(decode, details, registry=asked), codec=leads, producer=producer, clock=_now)
+        step = Map(
+            details=partial(decode, details, registry=asked),
+            codec=leads,
+            producer=producer,
+            limit=Limit(worker="map", per_minute=work.failures_per_minute, clock=time.monotonic),
+            clock=_now,
+        )
         await Worker(
             kafka=kafka,
             group=topics.group("map"),

@@ -1,57 +1,75 @@
-"""What becomes of a record whose lead could not be read: decided from the error's class alone. Performs no I/O.
+"""What becomes of a record whose lead could not be read: decided from what went wrong and how often. Performs no I/O.
 
-    nothing wrong with the record   Unavailable OverBudget AccessLost Blocked, no token   HOLD: asked again, in place
-    perhaps too early               Missing                                               RACE: asked again for seconds
-    perhaps one field too many      BadAsk, and code 3, which one field alone can cause   FEWER_FIELDS, once
-
-A record that is held keeps its place: nothing is committed past it, so nothing is lost however long it takes.
+went unanswered (Unavailable)             the next rung of the ladder; after the last, parked as `exhausted`
+paused (OverBudget, Blocked, a storm)     the largest rung that is not longer than the pause; no try is used up
+broken access (AccessLost), no token      parked until it is repaired
+not there (Missing, 100/33)               this record alone is parked; dead where it comes back and is still not
+                                          there, though other leads of its page are
+a bad ask (BadAsk), fewer fields as well  dead
 """
 
-from enum import Enum, auto
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from ingest.meta.errors import AccessLost, BadAsk, Blocked, GraphError, Missing, OverBudget
+from ingest.records import PARKED, RETRY, Fate, Received
+from processors.access import Standing
 
-_BLOCKED_SECONDS = 3600.0  # policy blocks last hours, and calls make them longer
-_RETENTION_SECONDS = 90 * 86400.0  # Meta deletes a lead 90 days after it was submitted
+RETENTION_SECONDS = 90 * 86400.0  # Meta deletes a lead 90 days after it was submitted
 
-
-class NoToken(Exception):
-    """META_PAGES_FILE has no token for the page yet; once it has, its leads go on."""
-
-    reason = "no-token"
-
-
-class Verdict(Enum):
-    """What to do with the record now."""
-
-    HOLD = auto()
-    RACE = auto()
-    FEWER_FIELDS = auto()
+EXHAUSTED = "exhausted"
+EXPIRED = "expired"
+NOT_FOUND = "not-found"
+NO_TOKEN = "no-token"  # noqa: S105  a word
 
 
-def verdict(error: GraphError | NoToken) -> Verdict:
-    match error:
-        case Missing():
-            return Verdict.RACE
-        case BadAsk() | AccessLost(reason="capability"):
-            return Verdict.FEWER_FIELDS
-        case _:
-            return Verdict.HOLD
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aside:
+    """Where a record waits. `attempt` is the number of the try it waits for, or of the last one where it is parked."""
+
+    topic: str
+    fate: Fate
+    reason: str
+    attempt: int
 
 
-def pause(error: GraphError | NoToken) -> float | None:
-    """Seconds to leave Meta alone where the error says so; None where the usual growing pauses will do."""
-    match error:
-        case OverBudget(regain_after=float(seconds)):
-            return seconds
-        case Blocked():
-            return _BLOCKED_SECONDS
-        case _:
-            return None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ladder:
+    """`delays` are the rungs' seconds, rising, in the order of `RETRY`."""
+
+    delays: Sequence[float]
+
+    def unanswered(self, received: Received, reason: str) -> Aside:
+        """One rung further after each try."""
+        attempt = attempt_of(received)
+        if attempt > len(RETRY):
+            return Aside(topic=PARKED, fate="parked", reason=EXHAUSTED, attempt=attempt)
+        return Aside(topic=RETRY[attempt - 1], fate="waiting", reason=reason, attempt=attempt + 1)
+
+    def turned(self, received: Received, standing: Standing, *, now: int) -> Aside:
+        """The page may not be asked now. `now` is unix milliseconds."""
+        attempt = attempt_of(received)
+        if standing.state == "broken":
+            return parked(received, standing.reason)
+        left = ((standing.until or 0) - now) / 1000
+        rung = max((number for number, delay in enumerate(self.delays) if delay <= left), default=0)
+        return Aside(topic=RETRY[rung], fate="waiting", reason=standing.reason, attempt=attempt)
 
 
-def missing_reason(created_time: int | None, *, now: float) -> str:
-    """Why a lead that is not there never will be: `expired` when Meta deleted it, else `not-found`. Unix seconds."""
-    if created_time is not None and now - created_time > _RETENTION_SECONDS:
-        return "expired"
-    return "not-found"
+def parked(received: Received, reason: str) -> Aside:
+    return Aside(topic=PARKED, fate="parked", reason=reason, attempt=attempt_of(received))
+
+
+def attempt_of(received: Received) -> int:
+    said = received.header("attempt") or ""
+    return int(said) if said.isdecimal() else 1
+
+
+def first_failed_at(received: Received) -> int | None:
+    """Unix milliseconds; None where it has not failed before."""
+    said = received.header("first-failed-at") or ""
+    return int(said) if said.isdecimal() else None
+
+
+def is_expired(created_time: int | None, *, now: int) -> bool:
+    """Whether Meta has deleted the lead. `created_time` is unix seconds, `now` unix milliseconds."""
+    return created_time is not None and now / 1000 - created_time > RETENTION_SECONDS

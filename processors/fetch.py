@@ -1,25 +1,52 @@
 """The step of `work fetch`: a notification in, Meta's whole answer out, as one `LeadDetails`.
 
-A record ends as details, as a dead letter with its reason, or with a fate that says why nothing came of it (the
-dashboard's sample, Meta's repeat of a lead just fetched), and is done when that is acknowledged. Whatever is not the
-record's fault is waited out in place.
+A record ends as details, on a rung of the ladder, parked, as a dead letter with its reason, or with a fate that says
+why nothing came of it (the dashboard's sample, Meta's repeat of a lead just fetched), and is done when that is
+acknowledged. `failures.py` says which; seconds are waited out in place, nothing longer.
 """
 
 import asyncio
-from collections.abc import Callable, Hashable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
 from ingest import telemetry
 from ingest.codec import Codec, DoesNotFit
 from ingest.kafka import Producer, Unacceptable
-from ingest.meta.errors import AccessLost, BadAsk, Missing
+from ingest.meta.errors import AccessLost, BadAsk, GraphError, Missing, Unavailable
 from ingest.meta.graph import LEAD_FIELDS, REDUCED_LEAD_FIELDS, Answer, Snapshot
 from ingest.meta.notification import BadChange, Notification
 from ingest.meta.pages import PageAccess
-from ingest.records import DETAILS, RAW, Failure, Fate, HeaderName, Received, Record, dead_letter, fate_record, headers
+from ingest.records import (
+    DETAILS,
+    RAW,
+    Failure,
+    Fate,
+    HeaderName,
+    Received,
+    Record,
+    dead_letter,
+    fate_record,
+    headers,
+    set_aside,
+)
 from processors import patience
-from processors.failures import NoToken, missing_reason
+from processors.access import Standing
+from processors.asking import Turned
+from processors.failures import (
+    EXHAUSTED,
+    EXPIRED,
+    NO_TOKEN,
+    NOT_FOUND,
+    Aside,
+    Ladder,
+    first_failed_at,
+    is_expired,
+    parked,
+)
+from processors.governor import Governor
+from processors.limit import Limit
 from processors.recent import RecentLeads
 from schemas.shapes import LeadDetails
 
@@ -28,7 +55,13 @@ _CARRIED: tuple[HeaderName, ...] = ("source", "delivery", "received-at")
 
 
 class AsksLeads(Protocol):
-    async def lead(self, lead_id: str, page: PageAccess, *, fields: Sequence[str]) -> Answer: ...
+    async def lead(self, lead_id: str, page: PageAccess, *, fields: Sequence[str], live: bool) -> Answer:
+        """Turned or GraphError where there is no answer."""
+        ...
+
+    async def tell(self) -> None:
+        """Makes known what the governor has decided."""
+        ...
 
 
 class KnowsForms(Protocol):
@@ -40,28 +73,37 @@ class HoldsTokens(Protocol):
 
 
 class Fetch:
-    """`clock` is unix milliseconds; `concurrency` is how many leads are asked for at once."""
+    """`clock` is unix milliseconds; `window` is how many records are open at once, of all pages."""
 
     def __init__(
         self,
         *,
-        graph: AsksLeads,
+        asking: AsksLeads,
+        governor: Governor,
         pages: HoldsTokens,
         forms: KnowsForms,
         producer: Producer,
         codec: Codec[LeadDetails],
         recent: RecentLeads,
-        concurrency: int,
+        ladder: Ladder,
+        limit: Limit,
+        window: int,
         clock: Callable[[], int],
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._graph = graph
+        self._asking = asking
+        self._governor = governor
         self._pages = pages
         self._forms = forms
         self._producer = producer
         self._codec = codec
         self._recent = recent
-        self._calls = asyncio.Semaphore(concurrency)
+        self._ladder = ladder
+        self._limit = limit
+        self._share = max(1, window // 4)  # of the window, that one page in trouble may hold
+        self._held: Counter[str] = Counter()
         self._clock = clock
+        self._pause = pause
 
     def key(self, received: Received) -> Hashable:
         """The lead: what comes of it must reach its topic in the order of its notifications."""
@@ -83,47 +125,108 @@ class Fetch:
             return await self._leave(received, notification, "skipped", "sample")
         if received.topic.endswith(RAW) and self._recent.repeats(notification.lead_id, received.origin):
             return await self._leave(received, notification, "duplicate", "seen")
-        try:
-            answer, fields = await self._answer(notification)
-        except Missing as error:
-            reason = missing_reason(notification.created_time, now=self._clock() / 1000)
-            return await self._bury(received, notification, reason, error)
-        except BadAsk as error:
-            return await self._bury(received, notification, error.reason, error)
-        form = await self._form(notification, answer)
+        while True:
+            page = self._pages.get(notification.page_id)
+            if page is None:
+                return await self._set_aside(received, notification, parked(received, NO_TOKEN))
+            try:
+                return await self._fetch(received, notification, page)
+            except (Turned, GraphError) as error:
+                outcome = await self._give_way(received, notification, page, error)
+            if outcome is not None:
+                return outcome
+
+    async def _give_way(
+        self, received: Received, notification: Notification, page: PageAccess, error: Turned | GraphError
+    ) -> str | None:
+        """What became of a record that was not fetched; None where it is tried again in place."""
+        match error:
+            case Turned(standing=standing):
+                if await self._sit_out(page, standing):
+                    return None
+                aside = self._ladder.turned(received, standing, now=self._clock())
+                return await self._set_aside(received, notification, aside)
+            case Unavailable():
+                # Where nobody is answered, the fault is not the record's, and it would only fill the ladder.
+                if self._governor.storm or self._governor.silent:
+                    return None
+                return await self._try_later(received, notification, page, error)
+            case Missing():
+                return await self._miss(received, notification, page, error)
+            case _:
+                return await self._bury(received, notification, error.reason, error)
+
+    async def _fetch(self, received: Received, notification: Notification, page: PageAccess) -> str:
+        live = received.header("source") in (None, "webhook")
+        answer, fields = await self._answer(received, notification, page, live=live)
+        form_id = answer.parsed.get("form_id") or notification.form_id
+        form = await self._forms.get(str(form_id), page) if form_id else None
         return await self._emit(received, notification, answer, fields, form)
 
-    async def _answer(self, notification: Notification) -> tuple[Answer, Sequence[str]]:
-        """Meta's answer and the fields that were asked for; Missing or BadAsk when there can be none."""
+    async def _answer(
+        self, received: Received, notification: Notification, page: PageAccess, *, live: bool
+    ) -> tuple[Answer, Sequence[str]]:
+        """Meta's answer and the fields that were asked for."""
+        if _came_back_missing(received):  # the race is long over
+            return await self._ask(notification, page, live=live)
         async for attempt in patience.race():
             with attempt:
+                return await self._ask(notification, page, live=live)
+        raise AssertionError("attempts end with an answer or an error")
+
+    async def _ask(self, notification: Notification, page: PageAccess, *, live: bool) -> tuple[Answer, Sequence[str]]:
+        async for attempt in patience.a_few():
+            with attempt:
                 try:
-                    return await self._ask(notification, LEAD_FIELDS), LEAD_FIELDS
+                    answer = await self._asking.lead(notification.lead_id, page, fields=LEAD_FIELDS, live=live)
                 except (BadAsk, AccessLost):
                     # One field that this token may not name fails the whole ask; what it may name is worth having.
-                    return await self._ask(notification, REDUCED_LEAD_FIELDS), REDUCED_LEAD_FIELDS
+                    fields = REDUCED_LEAD_FIELDS
+                    return await self._asking.lead(notification.lead_id, page, fields=fields, live=live), fields
+                return answer, LEAD_FIELDS
         raise AssertionError("attempts end with an answer or an error")
 
-    async def _ask(self, notification: Notification, fields: Sequence[str]) -> Answer:
-        async for attempt in patience.hold(fewer_fields=fields is LEAD_FIELDS):
-            with attempt:
-                page = self._page(notification.page_id)
-                async with self._calls:
-                    return await self._graph.lead(notification.lead_id, page, fields=fields)
-        raise AssertionError("attempts end with an answer or an error")
+    async def _sit_out(self, page: PageAccess, standing: Standing) -> bool:
+        """Whether a pause shorter than the first rung was waited for in place, which a page may with a share only."""
+        left = ((standing.until or 0) - self._clock()) / 1000
+        if standing.state != "paused" or left >= self._ladder.delays[0] or self._held[page.page_id] >= self._share:
+            return False
+        self._held[page.page_id] += 1
+        try:
+            await self._pause(max(0.0, left))
+        finally:
+            self._held[page.page_id] -= 1
+        return True
 
-    def _page(self, page_id: str) -> PageAccess:
-        page = self._pages.get(page_id)
-        if page is None:
-            raise NoToken
-        return page
+    async def _try_later(
+        self, received: Received, notification: Notification, page: PageAccess, error: Unavailable
+    ) -> str:
+        self._governor.unanswered(page)
+        aside = self._ladder.unanswered(received, error.reason)
+        if aside.reason == EXHAUSTED:
+            self._governor.doubt(page, EXHAUSTED)  # its next success lets the record go on
+        await self._limit.give_up()
+        return await self._set_aside(received, notification, aside)
 
-    async def _form(self, notification: Notification, answer: Answer) -> Snapshot | None:
-        form_id = answer.parsed.get("form_id") or notification.form_id
-        page = self._pages.get(notification.page_id)
-        if not form_id or page is None:
-            return None
-        return await self._forms.get(str(form_id), page)
+    async def _miss(self, received: Received, notification: Notification, page: PageAccess, error: Missing) -> str:
+        """Not there, or not for this token: Meta does not say which, the other leads of the page do."""
+        if is_expired(notification.created_time, now=self._clock()):
+            return await self._bury(received, notification, EXPIRED, error)
+        failed_at = first_failed_at(received)
+        if _came_back_missing(received) and failed_at and self._governor.readable_since(page, failed_at):
+            return await self._bury(received, notification, NOT_FOUND, error)
+        self._governor.missed(page, notification.lead_id)
+        await self._limit.give_up()
+        return await self._set_aside(received, notification, parked(received, NOT_FOUND))
+
+    async def _set_aside(self, received: Received, notification: Notification, aside: Aside) -> str:
+        await self._asking.tell()
+        await patience.deliver(
+            self._producer,
+            set_aside(received, aside.topic, reason=aside.reason, attempt=aside.attempt, now=self._clock()),
+            self._fate(received, notification, aside.fate, aside.reason),
+        )
+        return aside.fate
 
     async def _emit(
         self,
@@ -140,9 +243,11 @@ class Fetch:
             return await self._bury(received, notification, "does-not-fit", error)
         told: dict[HeaderName, str | int] = {"origin": received.origin}
         told |= {name: said for name in _CARRIED if (said := received.header(name)) is not None}
-        key = notification.lead_id.encode()
+        records = [Record(topic=DETAILS, key=notification.lead_id.encode(), value=value, headers=headers(told))]
+        if not received.topic.endswith(RAW):  # another fate was told before
+            records.append(self._fate(received, notification, "fetched", "answered"))
         try:
-            await patience.deliver(self._producer, Record(topic=DETAILS, key=key, value=value, headers=headers(told)))
+            await patience.deliver(self._producer, *records)
         except Unacceptable as error:
             return await self._bury(received, notification, "unacceptable", error)
         self._recent.add(notification.lead_id, received.origin)
@@ -154,6 +259,8 @@ class Fetch:
 
     async def _bury(self, received: Received, notification: Notification | None, reason: str, error: Exception) -> str:
         failure = Failure(stage="fetch", reason=reason, error=type(error).__name__)
+        if reason != EXPIRED:  # a replay of old records meets many of them, and nothing could be lost
+            await self._limit.give_up()
         await patience.deliver(
             self._producer,
             dead_letter(received, failure, now=self._clock()),
@@ -171,6 +278,10 @@ class Fetch:
 def _notification(received: Received) -> Notification:
     key = None if received.key is None else received.key.decode("utf-8", "replace")
     return Notification.read(received.value or b"", page_id=key)
+
+
+def _came_back_missing(received: Received) -> bool:
+    return received.header("fate-reason") == NOT_FOUND
 
 
 def _details(

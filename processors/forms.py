@@ -48,7 +48,10 @@ class Forms:
         self._told: dict[str, str] = {}
 
     async def get(self, form_id: str, page: PageAccess) -> Snapshot | None:
-        """The form as it is now (or was within the hour); None when it may not be read."""
+        """The form as it is now (or was within the hour); None when it may not be read.
+
+        What `graph` raises that is no GraphError goes through: the page may not be asked now, and the form can wait.
+        """
         known = self._fresh(form_id)
         if known is None:
             # The leads of a form come together: one of them asks, the others wait for its answer.
@@ -80,11 +83,9 @@ class Forms:
 
     async def _answer(self, form_id: str, page: PageAccess) -> Answer:
         """GraphError when the form may not be read, or not within a few seconds."""
-        async for attempt in patience.budget():
+        async for attempt in patience.a_few():
             with attempt:
-                async for again in patience.a_few():
-                    with again:
-                        return await self._graph.form(form_id, page)
+                return await self._graph.form(form_id, page)
         raise AssertionError("attempts end with an answer or an error")
 
     async def _tell(self, form_id: str, page: PageAccess, found: Snapshot) -> None:

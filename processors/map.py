@@ -14,6 +14,7 @@ from ingest.records import LEADS, Failure, HeaderName, Received, Record, dead_le
 from ingest.registry import NotRegistered, RegistryUnavailable
 from processors import patience
 from processors.lead import Unmappable, map_lead
+from processors.limit import Limit
 from schemas.shapes import Lead, LeadDetails
 
 _REASONS: Mapping[type[Exception], str] = {
@@ -35,11 +36,12 @@ class Map:
     """`clock` is unix milliseconds."""
 
     def __init__(
-        self, *, details: ReadsDetails, codec: Codec[Lead], producer: Producer, clock: Callable[[], int]
+        self, *, details: ReadsDetails, codec: Codec[Lead], producer: Producer, limit: Limit, clock: Callable[[], int]
     ) -> None:
         self._details = details
         self._codec = codec
         self._producer = producer
+        self._limit = limit
         self._clock = clock
 
     def key(self, received: Received) -> Hashable:
@@ -95,6 +97,7 @@ class Map:
     async def _bury(self, received: Received, reason: str, error: str) -> str:
         failure = Failure(stage="map", reason=reason, error=error)
         lead_id = None if received.key is None else received.key.decode("utf-8", "replace")
+        await self._limit.give_up()
         await patience.deliver(
             self._producer,
             dead_letter(received, failure, now=self._clock()),

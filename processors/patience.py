@@ -1,4 +1,4 @@
-"""How long we keep asking: without limit where the record is not to blame, for seconds where it may be too early.
+"""How long we keep asking: for seconds where Meta may answer yet, without limit where our own side is away.
 
 The pauses are stamina's, so that tests turn them off. What is held is counted, and said once a minute for each reason.
 """
@@ -11,23 +11,12 @@ from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from ingest import telemetry
 from ingest.kafka import NotAcknowledged, Producer, Unacceptable
-from ingest.meta.errors import AccessLost, GraphError, Missing, OverBudget, Unavailable
+from ingest.meta.errors import Missing, Unavailable
 from ingest.records import Record
-from processors.failures import NoToken, Verdict, pause, verdict
 
 Attempts = AsyncIterator[stamina.Attempt]
 
 _SAY_EVERY = 60.0  # seconds
-
-
-def hold(*, fewer_fields: bool) -> Attempts:
-    """Attempts without end while the failure is not the record's, as far apart as Meta asks for.
-
-    `fewer_fields` says that another ask with fewer fields follows, which a failure that one of them may have caused
-    waits for.
-    """
-    held = _held if fewer_fields else _held_at_last
-    return aiter(stamina.retry_context(on=held, attempts=None, timeout=None, wait_initial=0.2, wait_max=30.0))
 
 
 def race() -> Attempts:
@@ -35,11 +24,6 @@ def race() -> Attempts:
     return aiter(
         stamina.retry_context(on=Missing, attempts=6, timeout=None, wait_initial=0.25, wait_max=4.0, wait_jitter=0.1)
     )
-
-
-def budget() -> Attempts:
-    """Attempts without end while a budget is used up, and none for any other failure."""
-    return aiter(stamina.retry_context(on=_over_budget, attempts=None, timeout=None, wait_initial=5.0, wait_max=60.0))
 
 
 async def deliver(producer: Producer, *records: Record) -> None:
@@ -59,7 +43,7 @@ def until(passing: type[Exception]) -> Attempts:
 
 
 def a_few() -> Attempts:
-    """Attempts for a few seconds, for what a lead can do without."""
+    """Attempts for a few seconds, while Meta does not answer."""
     return aiter(stamina.retry_context(on=Unavailable, attempts=5, timeout=None, wait_initial=0.2, wait_max=3.0))
 
 
@@ -76,17 +60,3 @@ def tell(worker: str, clock: Callable[[], float] = time.monotonic) -> None:
             telemetry.log("warning", "worker.held", reason=reason, seconds=round(details.wait_for, 1))
 
     set_on_retry_hooks([hook])
-
-
-def _held(error: Exception) -> bool | float:
-    if isinstance(error, GraphError | NoToken) and verdict(error) is Verdict.HOLD:
-        return pause(error) or True
-    return False
-
-
-def _held_at_last(error: Exception) -> bool | float:
-    return isinstance(error, AccessLost) or _held(error)
-
-
-def _over_budget(error: Exception) -> bool | float:
-    return (pause(error) or True) if isinstance(error, OverBudget) else False

@@ -1,51 +1,55 @@
-"""What becomes of a failure follows from its class, and pauses are as long as Meta asks for."""
+"""Where a record waits follows from what went wrong and how often. What was fetched lately is remembered."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ingest.meta.errors import AccessLost, BadAsk, Blocked, GraphError, Missing, OverBudget, Unavailable
-from processors.failures import NoToken, Verdict, missing_reason, pause, verdict
+from ingest.records import PARKED, RETRY, Received, headers
+from processors.access import Standing
+from processors.failures import Aside, Ladder, is_expired, parked
 from processors.recent import RecentLeads
 
-NOW = 1_795_000_000.0
+NOW = 1_795_000_000_000
+LADDER = Ladder(delays=(60.0, 600.0, 3600.0))
+
+
+def tried(attempt: int | None) -> Received:
+    said = headers({"attempt": attempt}) if attempt is not None else ()
+    return Received(topic="t", partition=0, offset=1, key=b"1", value=b"", headers=said, timestamp=NOW)
 
 
 @pytest.mark.parametrize(
-    ("error", "expected"),
+    ("attempt", "expected"),
     [
-        (Unavailable("timeout"), Verdict.HOLD),
-        (OverBudget("business-limit", scope="page"), Verdict.HOLD),
-        (AccessLost("token-expired", scope="token"), Verdict.HOLD),
-        (AccessLost("capability", scope="app"), Verdict.FEWER_FIELDS),
-        (Blocked("blocked"), Verdict.HOLD),
-        (NoToken(), Verdict.HOLD),
-        (Missing("not-found"), Verdict.RACE),
-        (BadAsk("bad-field"), Verdict.FEWER_FIELDS),
-    ],
-    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
-)
-def test_the_verdict_follows_from_the_class(error: GraphError | NoToken, expected: Verdict) -> None:
-    assert verdict(error) is expected
-
-
-@pytest.mark.parametrize(
-    ("error", "seconds"),
-    [
-        (OverBudget("business-limit", scope="page", regain_after=300.0), 300.0),
-        (OverBudget("business-limit", scope="page"), None),
-        (Blocked("blocked"), 3600.0),
-        (Unavailable("timeout"), None),
+        (None, Aside(topic=RETRY[0], fate="waiting", reason="timeout", attempt=2)),
+        (1, Aside(topic=RETRY[0], fate="waiting", reason="timeout", attempt=2)),
+        (3, Aside(topic=RETRY[2], fate="waiting", reason="timeout", attempt=4)),
+        (4, Aside(topic=PARKED, fate="parked", reason="exhausted", attempt=4)),
+        (9, Aside(topic=PARKED, fate="parked", reason="exhausted", attempt=9)),
     ],
 )
-def test_meta_is_left_alone_as_long_as_it_asks(error: GraphError, seconds: float | None) -> None:
-    assert pause(error) == seconds
+def test_each_try_is_a_rung_and_the_last_is_parked(attempt: int | None, expected: Aside) -> None:
+    assert LADDER.unanswered(tried(attempt), "timeout") == expected
 
 
-@pytest.mark.parametrize(
-    ("days_ago", "reason"), [(0, "not-found"), (89.9, "not-found"), (90.1, "expired"), (None, "not-found")]
-)
-def test_a_missing_lead_is_expired_only_after_metas_ninety_days(days_ago: float | None, reason: str) -> None:
-    created = None if days_ago is None else int(NOW - days_ago * 86400)
-    assert missing_reason(created, now=NOW) == reason
+@given(left=st.floats(min_value=-100, max_value=100_000), attempt=st.integers(1, 9))
+def test_a_pause_takes_the_largest_rung_that_is_not_longer_and_uses_up_no_try(left: float, attempt: int) -> None:
+    standing = Standing(state="paused", reason="app-limit", until=NOW + round(left * 1000))
+    aside = LADDER.turned(tried(attempt), standing, now=NOW)
+    shorter = [delay for delay in LADDER.delays if delay <= round(left * 1000) / 1000]
+    assert LADDER.delays[RETRY.index(aside.topic)] == max(shorter, default=60.0)
+    assert (aside.fate, aside.attempt) == ("waiting", attempt)
+
+
+def test_what_is_broken_parks_at_once() -> None:
+    standing = Standing(state="broken", reason="token-expired")
+    assert LADDER.turned(tried(2), standing, now=NOW) == parked(tried(2), "token-expired")
+
+
+@pytest.mark.parametrize(("days_ago", "expired"), [(0, False), (89.9, False), (90.1, True), (None, False)])
+def test_a_lead_is_expired_only_after_metas_ninety_days(days_ago: float | None, expired: bool) -> None:
+    created = None if days_ago is None else int(NOW / 1000 - days_ago * 86400)
+    assert is_expired(created, now=NOW) is expired
 
 
 def test_what_was_fetched_lately_is_forgotten_by_age() -> None:

@@ -13,8 +13,13 @@ from ingest.kafka import NotAcknowledged
 from ingest.meta.errors import AccessLost, BadAsk, GraphError, Missing, OverBudget, Unavailable
 from ingest.meta.graph import LEAD_FIELDS, Answer, Snapshot, Usage
 from ingest.meta.pages import PageAccess
-from ingest.records import AGAIN, DEAD, DETAILS, FATES, RAW, Received, header
+from ingest.records import ACCESS, AGAIN, DEAD, DETAILS, FATES, PARKED, RAW, RETRY, Received, Record, header
+from processors.access import AccessStates, Standing
+from processors.asking import Asking, Turned
+from processors.failures import Ladder
 from processors.fetch import Fetch
+from processors.governor import Governor
+from processors.limit import Limit
 from processors.recent import RecentLeads
 from schemas.shapes import LeadDetails
 from tests.doubles import Broker
@@ -27,8 +32,8 @@ NOW = 1_795_000_000_000
 
 @pytest.fixture(autouse=True)
 def _no_pauses() -> Iterator[None]:
-    """Ten attempts without pauses stand for attempts without end."""
-    with stamina.set_testing(True, attempts=10):
+    """Ten attempts without pauses stand for attempts without end, and fewer stay as they are."""
+    with stamina.set_testing(True, attempts=10, cap=True):
         yield
 
 
@@ -45,6 +50,14 @@ class Meta:
             raise self.errors.pop(0)
         body = f'{{"id": "{lead_id}",  "form_id":"{FORM}"}}'
         return Answer(body=body, parsed=json.loads(body), version="v25.0", usage=Usage())
+
+    async def leads_batch(
+        self, wanted: Sequence[tuple[str, PageAccess]], *, fields: Sequence[str]
+    ) -> tuple[Answer | GraphError, ...]:
+        return tuple([await self.lead(lead_id, page, fields=fields) for lead_id, page in wanted])
+
+    async def form(self, form_id: str, page: PageAccess) -> Answer:
+        raise AssertionError("forms have a double of their own")
 
 
 class NoForms:
@@ -68,17 +81,53 @@ class Tokens:
 CODEC: Codec[LeadDetails] = Codec("LeadDetails", schema_id=1)
 
 
-def fetch(broker: Broker, meta: Meta, *, tokens: Tokens | None = None, forms: NoForms | OneForm | None = None) -> Fetch:
-    return Fetch(
-        graph=meta,
-        pages=tokens or Tokens(),
-        forms=forms or NoForms(),
-        producer=broker,
-        codec=CODEC,
-        recent=RecentLeads(size=10, seconds=60, clock=lambda: 0.0),
-        concurrency=4,
-        clock=lambda: NOW,
-    )
+class Worker:
+    """A step with all that decides, over a Meta and a broker that are doubles, and a clock that the test moves."""
+
+    def __init__(
+        self,
+        *errors: GraphError,
+        tokens: Tokens | None = None,
+        forms: NoForms | OneForm | None = None,
+        broker: Broker | None = None,
+    ) -> None:
+        self.now = NOW
+        self.paused: list[float] = []
+        self.over = asyncio.Event()  # a pause
+        self.broker = broker or Broker()
+        self.meta = Meta(*errors)
+        self.states = AccessStates(secret=SecretStr("app secret"), clock=lambda: self.now)
+        self.governor = Governor(self.states, clock=lambda: self.now, quiet_ms=60_000)
+        self.step = Fetch(
+            asking=Asking(graph=self.meta, governor=self.governor, producer=self.broker, concurrency=4),
+            governor=self.governor,
+            pages=tokens or Tokens(),
+            forms=forms or NoForms(),
+            producer=self.broker,
+            codec=CODEC,
+            recent=RecentLeads(size=10, seconds=60, clock=lambda: 0.0),
+            ladder=Ladder(delays=(60.0, 600.0, 3600.0)),
+            limit=Limit(worker="fetch", per_minute=100, clock=lambda: 0.0),
+            window=8,
+            clock=lambda: self.now,
+            pause=self.pause,
+        )
+
+    async def pause(self, seconds: float) -> None:
+        self.paused.append(seconds)
+        await self.over.wait()
+
+    def run(self, *records: Received) -> Broker:
+        async def scenario() -> None:
+            for record in records:
+                await self.step.run(record)
+
+        asyncio.run(scenario())
+        return self.broker
+
+    def fates(self) -> list[tuple[str, str]]:
+        told = [json.loads(record.value) for record in self.broker.on(FATES) if record.value is not None]
+        return [(fate["fate"], fate["reason"]) for fate in told]
 
 
 def notified(
@@ -96,17 +145,15 @@ def notified(
     )
 
 
-def run(step: Fetch, *records: Received) -> None:
-    async def scenario() -> None:
-        for record in records:
-            await step.run(record)
-
-    asyncio.run(scenario())
+def came_back(record: Record) -> Received:
+    """A record that waited, as `work fetch` reads it again."""
+    return Received(
+        topic=AGAIN, partition=0, offset=3, key=record.key, value=record.value, headers=record.headers, timestamp=NOW
+    )
 
 
 def test_a_lead_becomes_details_with_metas_answer_untouched() -> None:
-    broker = Broker()
-    run(fetch(broker, Meta(), forms=OneForm()), notified())
+    broker = Worker(forms=OneForm()).run(notified())
 
     [record] = broker.records
     assert (record.topic, record.key) == (DETAILS, LEAD.encode())
@@ -126,8 +173,7 @@ def test_a_lead_becomes_details_with_metas_answer_untouched() -> None:
 
 
 def test_an_id_beyond_2_to_the_53_arrives_whole() -> None:
-    broker = Broker()
-    run(fetch(broker, Meta()), notified(lead_id=55459717045641545))
+    broker = Worker().run(notified(lead_id=55459717045641545))
     assert [record.key for record in broker.records] == [b"55459717045641545"]
 
 
@@ -137,21 +183,18 @@ def test_an_id_beyond_2_to_the_53_arrives_whole() -> None:
     ids=["#100", "#3, seen for post_submission_check_result"],
 )
 def test_a_field_that_may_not_be_read_costs_that_field_and_not_the_lead(error: GraphError) -> None:
-    broker, meta = Broker(), Meta(error)
-    run(fetch(broker, meta), notified())
-
-    [record] = broker.on(DETAILS)
+    worker = Worker(error)
+    [record] = worker.run(notified()).on(DETAILS)
     assert record.value is not None
     details = CODEC.decode(record.value)
     assert details["completeness"] == "REDUCED"
     assert "ad_name" in details["missing_fields"]
-    assert set(details["missing_fields"]) | set(meta.asked[1]) == set(LEAD_FIELDS)
+    assert set(details["missing_fields"]) | set(worker.meta.asked[1]) == set(LEAD_FIELDS)
 
 
 def test_an_ask_that_is_wrong_in_itself_is_dead_lettered_with_its_bytes_untouched() -> None:
-    broker = Broker()
     received = notified()
-    run(fetch(broker, Meta(BadAsk("bad-ask", code=2500), BadAsk("bad-ask", code=2500))), received)
+    broker = Worker(BadAsk("bad-ask", code=2500), BadAsk("bad-ask", code=2500)).run(received)
 
     [dead] = broker.on(DEAD)
     [fate] = broker.on(FATES)
@@ -164,98 +207,180 @@ def test_an_ask_that_is_wrong_in_itself_is_dead_lettered_with_its_bytes_untouche
     assert not broker.on(DETAILS)
 
 
-@pytest.mark.parametrize(
-    ("submitted_days_ago", "reason"), [(1, "not-found"), (91, "expired")], ids=["of yesterday", "of last quarter"]
-)
-def test_a_lead_that_is_never_there_is_dead_and_says_why(submitted_days_ago: int, reason: str) -> None:
-    broker = Broker()
-    missing = [Missing("not-found", code=100, subcode=33) for _ in range(50)]
-    run(fetch(broker, Meta(*missing)), notified(created_time=NOW // 1000 - submitted_days_ago * 86400))
-    [dead] = broker.on(DEAD)
-    assert header(dead.headers, "fate-reason") == reason
+MISSING = [Missing("not-found", code=100, subcode=33) for _ in range(50)]
 
 
 def test_a_lead_that_is_there_a_moment_later_is_fetched() -> None:
-    broker = Broker()
-    run(fetch(broker, Meta(Missing("not-found", code=100, subcode=33))), notified())
+    broker = Worker(MISSING[0]).run(notified())
     assert [record.topic for record in broker.records] == [DETAILS]
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        Unavailable("timeout"),
-        OverBudget("business-limit", scope="page", regain_after=60.0),
-        AccessLost("token-expired", scope="token", code=190),
-    ],
-    ids=lambda error: type(error).__name__,
-)
-def test_a_failure_that_is_not_the_records_is_waited_out(error: GraphError) -> None:
-    broker, meta = Broker(), Meta(error, error, error)
-    run(fetch(broker, meta), notified())
-    assert [record.topic for record in broker.records] == [DETAILS]
-    assert len(meta.asked) == 4
+def test_a_lead_that_is_not_there_is_parked_alone_and_its_page_is_in_doubt() -> None:
+    worker = Worker(*MISSING[:6])
+    [parked] = worker.run(notified()).on(PARKED)
+    assert header(parked.headers, "fate-reason") == "not-found"
+    assert worker.fates() == [("parked", "not-found")]
+    [doubt] = worker.broker.on(ACCESS)
+    assert doubt.key == b"page:153125381133"
+    assert json.loads(doubt.value or b"")["state"] == "doubtful"
 
 
-def test_a_capability_that_is_missing_for_every_field_is_waited_out() -> None:
-    broker, meta = Broker(), Meta(*(AccessLost("capability", scope="app", code=3) for _ in range(4)))
-    run(fetch(broker, meta), notified())
-    assert [record.topic for record in broker.records] == [DETAILS]
+def test_a_lead_that_comes_back_and_is_still_not_there_is_dead_when_another_of_its_page_was_read_since() -> None:
+    worker = Worker(*MISSING[:6])
+    [parked] = worker.run(notified(7)).on(PARKED)
+    worker.now += 1000
+    worker.run(notified(8, lead_id="123"))
+    assert json.loads(worker.broker.on(ACCESS)[-1].value or b"")["state"] == "open"
+    worker.meta.errors = [MISSING[0]]
+    worker.run(came_back(parked))
+    [dead] = worker.broker.on(DEAD)
+    assert header(dead.headers, "fate-reason") == "not-found"
+    assert dead.value == notified(7).value
 
 
-def test_a_page_without_a_token_waits_for_one_and_asks_nothing() -> None:
-    broker, meta, tokens = Broker(), Meta(), Tokens(None)
-    step = fetch(broker, meta, tokens=tokens)
+def test_a_lead_that_comes_back_and_is_still_not_there_is_parked_again_while_nothing_of_its_page_was_read() -> None:
+    worker = Worker(*MISSING[:7])
+    [parked] = worker.run(notified(7)).on(PARKED)
+    worker.run(came_back(parked))
+    assert len(worker.broker.on(PARKED)) == 2
+    assert not worker.broker.on(DEAD)
+
+
+def test_a_lead_past_metas_ninety_days_is_dead_at_once() -> None:
+    broker = Worker(*MISSING).run(notified(created_time=NOW // 1000 - 91 * 86400))
+    [dead] = broker.on(DEAD)
+    assert header(dead.headers, "fate-reason") == "expired"
+
+
+def test_five_leads_in_a_row_that_are_not_there_are_a_page_that_may_not_be_read() -> None:
+    worker = Worker(*MISSING)
+    worker.run(*(notified(number, lead_id=str(1000 + number)) for number in range(7)))
+    assert worker.states.standing(PAGE).state == "broken"
+    assert len(worker.meta.asked) == 5 * 6  # the last two leads were parked without a call
+    assert len(worker.broker.on(PARKED)) == 7
+
+
+def test_what_goes_unanswered_climbs_the_ladder_and_is_parked_at_its_end() -> None:
+    worker = Worker(*(Unavailable("timeout") for _ in range(100)))
+    record = notified()
+    for topic, attempt in zip(RETRY, ("2", "3", "4"), strict=True):
+        worker.run(record)
+        waiting = worker.broker.records[-2]
+        assert (waiting.topic, header(waiting.headers, "attempt")) == (topic, attempt)
+        assert (waiting.key, waiting.value) == (record.key, record.value)
+        record = came_back(waiting)
+        worker.now += 3_600_000  # the page was left alone meanwhile
+    worker.run(record)
+    [parked] = worker.broker.on(PARKED)
+    assert header(parked.headers, "fate-reason") == "exhausted"
+    assert header(parked.headers, "origin") == "2@7"
+    assert worker.fates() == [("waiting", "timeout")] * 3 + [("parked", "exhausted")]
+
+
+def test_a_used_up_budget_puts_leads_on_the_rung_that_is_not_longer_and_asks_nothing_more() -> None:
+    worker = Worker(OverBudget("business-limit", scope="page", regain_after=900.0))
+    worker.run(notified(7), notified(8, lead_id="124"))
+    assert [record.topic for record in worker.broker.on(RETRY[1])] == [RETRY[1]] * 2
+    assert {header(record.headers, "attempt") for record in worker.broker.on(RETRY[1])} == {"1"}
+    assert len(worker.meta.asked) == 1
+    [paused] = worker.broker.on(ACCESS)
+    assert json.loads(paused.value or b"")["until"] == NOW + 900_000
+
+
+def test_a_pause_shorter_than_the_first_rung_is_sat_out_by_a_quarter_of_the_window_and_no_more() -> None:
+    worker = Worker(OverBudget("business-limit", scope="page", regain_after=40.0))
 
     async def scenario() -> None:
-        work = asyncio.create_task(step.run(notified()))
-        await asyncio.sleep(0)
-        assert not work.done()
-        tokens.page = PAGE
-        await work
+        leads = [asyncio.create_task(worker.step.run(notified(number, lead_id=str(number)))) for number in range(1, 7)]
+        await asyncio.wait(leads[2:])  # a quarter of a window of eight is two
+        assert not any(lead.done() for lead in leads[:2])
+        worker.now += 40_000
+        worker.over.set()
+        await asyncio.gather(*leads)
 
     asyncio.run(scenario())
-    assert len(broker.on(DETAILS)) == 1
-    assert len(meta.asked) == 1
+    assert worker.paused == [40.0, 40.0]
+    assert {record.key for record in worker.broker.on(DETAILS)} == {b"1", b"2"}
+    assert len(worker.broker.on(RETRY[0])) == 4
+
+
+def test_a_dead_token_parks_its_pages_leads_with_one_call() -> None:
+    worker = Worker(AccessLost("token-expired", scope="token", code=190))
+    worker.run(notified(7), notified(8, lead_id="124"))
+    assert worker.fates() == [("parked", "token-expired")] * 2
+    assert len(worker.meta.asked) == 1
+    [broken] = worker.broker.on(ACCESS)
+    assert broken.key is not None
+    assert broken.key.startswith(b"token:")
+    assert PAGE.token.get_secret_value().encode() not in broken.key
+
+
+def test_a_capability_that_is_missing_for_every_field_parks() -> None:
+    worker = Worker(*(AccessLost("capability", scope="app", code=3) for _ in range(2)))
+    worker.run(notified())
+    assert worker.fates() == [("parked", "capability")]
+    assert len(worker.meta.asked) == 2
+
+
+def test_a_page_without_a_token_is_parked_and_nothing_is_asked() -> None:
+    worker = Worker(tokens=Tokens(None))
+    worker.run(notified())
+    assert worker.fates() == [("parked", "no-token")]
+    assert worker.meta.asked == []
+
+
+def test_a_form_that_meets_the_end_of_a_budget_sends_the_lead_round_again() -> None:
+    """Its labels are worth a pause, and the answer would be asked for again anyway."""
+
+    class Refused(NoForms):
+        async def get(self, form_id: str, page: PageAccess) -> Snapshot | None:
+            raise Turned(Standing(state="paused", until=NOW + 700_000, reason="business-limit"))
+
+    worker = Worker(forms=Refused())
+    worker.run(notified())
+    assert [record.topic for record in worker.broker.records] == [RETRY[1], FATES]
+
+
+def test_what_came_back_and_is_fetched_says_so() -> None:
+    worker = Worker()
+    worker.run(notified(7, topic=AGAIN))
+    assert worker.fates() == [("fetched", "answered")]
 
 
 def test_the_dashboards_sample_is_skipped_without_a_call() -> None:
-    broker, meta = Broker(), Meta()
-    run(fetch(broker, meta), notified(lead_id="444444444444", page_id="444444444444"))
-    [fate] = broker.records
+    worker = Worker()
+    [fate] = worker.run(notified(lead_id="444444444444", page_id="444444444444")).records
     assert fate.value is not None
     assert {name: json.loads(fate.value)[name] for name in ("fate", "reason")} == {
         "fate": "skipped",
         "reason": "sample",
     }
-    assert meta.asked == []
+    assert worker.meta.asked == []
 
 
 def test_metas_repeat_of_a_lead_is_told_as_a_duplicate_and_costs_no_call() -> None:
-    broker, meta = Broker(), Meta()
-    run(fetch(broker, meta), notified(7), notified(8))
+    worker = Worker()
+    broker = worker.run(notified(7), notified(8))
     assert len(broker.on(DETAILS)) == 1
     assert [record.key for record in broker.on(FATES)] == [b"fetch/2@8"]
-    assert len(meta.asked) == 1
+    assert len(worker.meta.asked) == 1
 
 
 def test_the_same_record_read_again_is_fetched_again() -> None:
     """After a rebalance a record may be read twice; told as its own duplicate, it would lose its outcome."""
-    broker = Broker()
-    run(fetch(broker, Meta()), notified(7), notified(7))
+    broker = Worker().run(notified(7), notified(7))
     assert len(broker.on(DETAILS)) == 2
     assert broker.on(FATES) == []
 
 
 def test_a_record_that_comes_back_is_never_suppressed() -> None:
-    broker = Broker()
-    run(fetch(broker, Meta()), notified(7), notified(0, topic=AGAIN))
+    broker = Worker().run(notified(7), notified(0, topic=AGAIN))
     assert len(broker.on(DETAILS)) == 2
 
 
 def test_a_lead_is_remembered_only_once_the_broker_has_its_details() -> None:
-    broker, meta = Broker(), Meta()
-    step = fetch(broker, meta)
+    worker = Worker()
+    broker, step = worker.broker, worker.step
     broker.refusals = 100
 
     async def scenario() -> None:
@@ -269,15 +394,12 @@ def test_a_lead_is_remembered_only_once_the_broker_has_its_details() -> None:
 
 
 def test_a_broker_that_is_away_is_waited_for() -> None:
-    broker = Broker()
-    broker.refusals = 5
-    run(fetch(broker, Meta()), notified())
+    broker = Worker(broker=Broker(refusals=5)).run(notified())
     assert len(broker.on(DETAILS)) == 1
 
 
 def test_details_that_kafka_never_takes_are_a_dead_letter() -> None:
-    broker = Broker(too_large=DETAILS)
-    run(fetch(broker, Meta()), notified())
+    broker = Worker(broker=Broker(too_large=DETAILS)).run(notified())
     [dead] = broker.on(DEAD)
     assert header(dead.headers, "fate-reason") == "unacceptable"
     assert broker.tries == 2  # the details, which were not tried again, and the dead letter
@@ -293,16 +415,14 @@ def test_details_that_kafka_never_takes_are_a_dead_letter() -> None:
     ],
 )
 def test_an_unreadable_record_is_dead_with_its_bytes_untouched(value: bytes | None, reason: str) -> None:
-    broker = Broker()
     received = Received(topic=RAW, partition=0, offset=1, key=b"153125381133", value=value, headers=(), timestamp=NOW)
-    run(fetch(broker, Meta()), received)
-    [dead] = broker.on(DEAD)
+    [dead] = Worker().run(received).on(DEAD)
     assert dead.value == value
     assert header(dead.headers, "fate-reason") == reason
 
 
 def test_records_of_one_lead_have_one_key_and_unreadable_ones_their_own() -> None:
-    step = fetch(Broker(), Meta())
+    step = Worker().step
     unreadable = Received(topic=RAW, partition=0, offset=1, key=None, value=b"", headers=(), timestamp=NOW)
     assert step.key(notified(1)) == step.key(notified(2, topic=AGAIN)) == LEAD
     assert step.key(unreadable) == (0, 1)

@@ -8,10 +8,12 @@ import pytest
 import stamina
 from pydantic import SecretStr
 
-from ingest.meta.errors import AccessLost, GraphError, OverBudget, Unavailable
+from ingest.meta.errors import AccessLost, GraphError, Unavailable
 from ingest.meta.graph import Answer, JsonObject, Snapshot, Usage
 from ingest.meta.pages import PageAccess
 from ingest.records import FORMS
+from processors.access import Standing
+from processors.asking import Turned
 from processors.forms import FRESH_SECONDS, UNREADABLE_SECONDS, Forms
 from tests.doubles import Broker
 
@@ -26,7 +28,7 @@ def _no_pauses() -> Iterator[None]:
 
 
 class Meta:
-    def __init__(self, *errors: GraphError) -> None:
+    def __init__(self, *errors: GraphError | Turned) -> None:
         self.errors = list(errors)
         self.asked = 0
         self.name = "Spring"
@@ -43,7 +45,7 @@ class Meta:
 class Cache:
     """Forms with a clock that the test moves."""
 
-    def __init__(self, *errors: GraphError) -> None:
+    def __init__(self, *errors: GraphError | Turned) -> None:
         self.seconds = 0.0
         self.meta = Meta(*errors)
         self.broker = Broker()
@@ -113,6 +115,10 @@ def test_a_form_that_cannot_be_read_for_long_is_none() -> None:
     assert cache.meta.asked == 5
 
 
-def test_a_budget_that_is_used_up_is_waited_out() -> None:
-    cache = Cache(*(OverBudget("business-limit", scope="page", regain_after=60.0) for _ in range(9)))
+def test_a_page_that_may_not_be_asked_now_keeps_no_empty_form() -> None:
+    """The lead comes back, and then its form is asked for."""
+    turned = Turned(Standing(state="paused", until=1, reason="business-limit"))
+    cache = Cache(turned)
+    with pytest.raises(Turned):
+        cache.get()
     assert cache.get() is not None

@@ -10,6 +10,7 @@ import stamina
 from ingest.codec import Codec
 from ingest.records import DEAD, DETAILS, FATES, LEADS, Received, Record, header
 from ingest.registry import NotRegistered, RegistryUnavailable
+from processors.limit import Limit
 from processors.map import Map
 from schemas.shapes import Lead, LeadDetails
 from tests.doubles import Broker
@@ -74,7 +75,8 @@ def received(value: bytes | None, key: bytes | None = LEAD.encode()) -> Received
 
 def mapped(record: Received, *, broker: Broker | None = None, frames: Frames | None = None) -> list[Record]:
     broker = broker or Broker()
-    step = Map(details=frames or Frames(), codec=LEAD_CODEC, producer=broker, clock=lambda: NOW)
+    limit = Limit(worker="map", per_minute=10, clock=lambda: 0.0)
+    step = Map(details=frames or Frames(), codec=LEAD_CODEC, producer=broker, limit=limit, clock=lambda: NOW)
     asyncio.run(step.run(record))
     return broker.records
 

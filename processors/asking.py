@@ -1,0 +1,245 @@
+"""How leads are asked for: one call when it is quiet, batches of up to 50 under load, and only where it may be asked.
+
+Each page has a line of its own, so that a batch is one token's and one budget's, and a slow page makes only its own
+leads wait. While a page's calls are under way, further leads gather and go together. A page that was not answered last
+time is asked for one lead alone. Live leads go before those of other doors.
+
+What Meta says of budgets and access goes to the governor at once, and to `meta.access` before anybody here learns it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ingest import telemetry
+from ingest.kafka import Producer
+from ingest.meta.errors import AccessLost, Blocked, GraphError, OverBudget
+from ingest.meta.graph import BATCH_SIZE, LEAD_FIELDS, Answer
+from ingest.meta.pages import PageAccess
+from processors import patience
+from processors.access import Standing, State, access_record
+from processors.governor import Governor
+
+CALLS_PER_PAGE = 4
+_PROBE_SECONDS = (1.0, 30.0)  # the pause before the first probe in a storm, and the longest one
+
+_EVENTS: dict[State, telemetry.Event] = {
+    "open": "access.open",
+    "doubtful": "access.doubtful",
+    "paused": "access.paused",
+    "broken": "access.broken",
+}
+
+
+class Turned(Exception):
+    """The page may not be asked now; `standing` says why and until when. Nobody was asked, or Meta has just said so."""
+
+    def __init__(self, standing: Standing) -> None:
+        super().__init__(standing.reason)
+        self.standing = standing
+
+
+class AsksMeta(Protocol):
+    async def lead(self, lead_id: str, page: PageAccess, *, fields: Sequence[str]) -> Answer: ...
+
+    async def form(self, form_id: str, page: PageAccess) -> Answer: ...
+
+    async def leads_batch(
+        self, wanted: Sequence[tuple[str, PageAccess]], *, fields: Sequence[str]
+    ) -> tuple[Answer | GraphError, ...]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Wanted:
+    lead_id: str
+    page: PageAccess
+    live: bool
+    answer: asyncio.Future[Answer]
+
+
+@dataclass(slots=True)
+class _Line:
+    """The leads of one page that wait to be asked for, with the same fields."""
+
+    fields: Sequence[str]
+    live: deque[_Wanted] = field(default_factory=deque)
+    background: deque[_Wanted] = field(default_factory=deque)
+    calls: int = 0
+
+    def __len__(self) -> int:
+        return len(self.live) + len(self.background)
+
+    def take(self, most: int) -> list[_Wanted]:
+        taken: list[_Wanted] = []
+        for waiting in (self.live, self.background):
+            while waiting and len(taken) < most:
+                wanted = waiting.popleft()
+                if not wanted.answer.done():  # its record was given to another worker
+                    taken.append(wanted)
+        return taken
+
+
+class Asking:
+    """`concurrency` is how many calls are under way at once, of all pages; `pause` waits for so many seconds."""
+
+    def __init__(
+        self,
+        *,
+        graph: AsksMeta,
+        governor: Governor,
+        producer: Producer,
+        concurrency: int,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._graph = graph
+        self._governor = governor
+        self._producer = producer
+        self._slots = asyncio.Semaphore(concurrency)
+        self._pause = pause
+        self._lines: dict[tuple[str, bool], _Line] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._in_order = asyncio.Lock()
+        self._probe = asyncio.Lock()
+        self._probe_after = _PROBE_SECONDS[0]
+
+    async def lead(self, lead_id: str, page: PageAccess, *, fields: Sequence[str], live: bool = True) -> Answer:
+        """Meta's answer. Turned where the page may not be asked; else Unavailable, Missing, BadAsk.
+
+        And AccessLost("capability") where all fields were asked for: one of them alone can be to blame.
+        """
+        wanted = _Wanted(lead_id=lead_id, page=page, live=live, answer=asyncio.get_running_loop().create_future())
+        key = (page.page_id, fields is LEAD_FIELDS)
+        line = self._lines.setdefault(key, _Line(fields))
+        (line.live if live else line.background).append(wanted)
+        self._go(key, line, page)
+        return await wanted.answer
+
+    async def form(self, form_id: str, page: PageAccess) -> Answer:
+        """A form's node; Turned where the page may not be asked now, else GraphError."""
+        async with self._slots:
+            self._admit(page, live=True)
+            try:
+                answer = await self._graph.form(form_id, page)
+            except (OverBudget, Blocked) as error:
+                standing = self._governor.refused(page, error)
+                await self.tell()
+                raise Turned(standing or Standing()) from None
+            self._governor.answered(page, answer.usage)
+            await self.tell()
+            return answer
+
+    async def tell(self) -> None:
+        """What the governor has decided goes to everyone, and to the log."""
+        if news := self._governor.news():
+            telling = asyncio.create_task(self._publish(news))
+            self._tasks.add(telling)
+            telling.add_done_callback(self._tasks.discard)
+            # A record that is given to another worker takes its own news along nowhere: they are told regardless.
+            await asyncio.shield(telling)
+
+    async def _publish(self, news: Sequence[Standing]) -> None:
+        async with self._in_order:
+            for standing in news:
+                await patience.deliver(self._producer, access_record(standing))
+                telemetry.log(
+                    "error" if standing.state == "broken" else "info",
+                    _EVENTS[standing.state],
+                    key=standing.key,
+                    page_id=standing.page_id,
+                    reason=standing.reason,
+                    until=standing.until,
+                )
+
+    def _go(self, key: tuple[str, bool], line: _Line, page: PageAccess) -> None:
+        most = CALLS_PER_PAGE if self._governor.proven(page) else 1
+        while line.calls < min(most, -(-len(line) // BATCH_SIZE)):
+            line.calls += 1
+            task = asyncio.create_task(self._call(key, line, page))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _call(self, key: tuple[str, bool], line: _Line, page: PageAccess) -> None:
+        taken: list[_Wanted] = []
+        try:
+            async with self._slots:
+                if self._governor.storm:
+                    await self._probing(line, page, taken)
+                else:
+                    await self._ask(line, page, taken)
+        except Exception as error:  # noqa: BLE001  whatever it is, it is the records' that wait for this call
+            for wanted in taken:
+                _settle(wanted, error)
+        finally:
+            line.calls -= 1
+            if line:
+                self._go(key, line, page)
+            elif not line.calls:
+                self._lines.pop(key, None)
+
+    async def _probing(self, line: _Line, page: PageAccess, taken: list[_Wanted]) -> None:
+        """One call at a time over all pages, further and further apart, until one is answered."""
+        async with self._probe:
+            if self._governor.storm:
+                await self._pause(self._probe_after)
+                self._probe_after = min(2 * self._probe_after, _PROBE_SECONDS[1])
+            await self._ask(line, page, taken)
+            if not self._governor.storm:
+                self._probe_after = _PROBE_SECONDS[0]
+
+    async def _ask(self, line: _Line, page: PageAccess, taken: list[_Wanted]) -> None:
+        was = self._governor.storm
+        taken += self._admitted(line.take(BATCH_SIZE if self._governor.proven(page) and not was else 1))
+        if not taken:
+            return
+        outcomes = await self._outcomes(taken, line.fields)
+        settled = [self._judge(wanted, outcome, line.fields) for wanted, outcome in zip(taken, outcomes, strict=True)]
+        if self._governor.storm and not was:
+            telemetry.log("error", "worker.storm")
+        await self.tell()
+        for wanted, outcome in zip(taken, settled, strict=True):
+            _settle(wanted, outcome)
+
+    def _admitted(self, taken: list[_Wanted]) -> list[_Wanted]:
+        """Those that may be asked for now: what was learnt while they waited holds for them too."""
+        admitted = []
+        for wanted in taken:
+            try:
+                self._admit(wanted.page, live=wanted.live)
+            except Turned as turned:
+                _settle(wanted, turned)
+            else:
+                admitted.append(wanted)
+        return admitted
+
+    def _admit(self, page: PageAccess, *, live: bool) -> None:
+        standing = self._governor.standing(page, live=live)
+        if standing.state in ("paused", "broken"):
+            raise Turned(standing)
+
+    async def _outcomes(self, taken: Sequence[_Wanted], fields: Sequence[str]) -> Sequence[Answer | GraphError]:
+        try:
+            if len(taken) == 1:
+                return [await self._graph.lead(taken[0].lead_id, taken[0].page, fields=fields)]
+            return await self._graph.leads_batch([(each.lead_id, each.page) for each in taken], fields=fields)
+        except GraphError as error:
+            return [error] * len(taken)
+
+    def _judge(self, wanted: _Wanted, outcome: Answer | GraphError, fields: Sequence[str]) -> Answer | Exception:
+        if isinstance(outcome, Answer):
+            self._governor.answered(wanted.page, outcome.usage)
+            return outcome
+        if isinstance(outcome, AccessLost) and outcome.reason == "capability" and fields is LEAD_FIELDS:
+            return outcome
+        standing = self._governor.refused(wanted.page, outcome)
+        return outcome if standing is None else Turned(standing)
+
+
+def _settle(wanted: _Wanted, outcome: Answer | Exception) -> None:
+    if wanted.answer.done():
+        return
+    if isinstance(outcome, Answer):
+        wanted.answer.set_result(outcome)
+    else:
+        wanted.answer.set_exception(outcome)

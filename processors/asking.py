@@ -123,7 +123,7 @@ class Asking:
             try:
                 answer = await self._graph.form(form_id, page)
             except (OverBudget, Blocked) as error:
-                standing = self._governor.refused(page, error)
+                standing = self._governor.refused(page, error, form_id)
                 await self.tell()
                 raise Turned(standing or Standing()) from None
             self._governor.answered(page, answer.usage)
@@ -232,7 +232,7 @@ class Asking:
             return outcome
         if isinstance(outcome, AccessLost) and outcome.reason == "capability" and fields is LEAD_FIELDS:
             return outcome
-        standing = self._governor.refused(wanted.page, outcome)
+        standing = self._governor.refused(wanted.page, outcome, wanted.lead_id)
         return outcome if standing is None else Turned(standing)
 
 

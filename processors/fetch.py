@@ -201,7 +201,6 @@ class Fetch:
     async def _try_later(
         self, received: Received, notification: Notification, page: PageAccess, error: Unavailable
     ) -> str:
-        self._governor.unanswered(page)
         aside = self._ladder.unanswered(received, error.reason)
         if aside.reason == EXHAUSTED:
             self._governor.doubt(page, EXHAUSTED)  # its next success lets the record go on

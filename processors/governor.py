@@ -28,20 +28,21 @@ UNESTIMATED_MS = (
 BLOCKED_MS = 3_600_000  # policy blocks last hours
 LOAD_MS = 3_600_000  # what a header said is true for no longer than the window it speaks of
 MISSING_IN_A_ROW = 5  # different leads of a page that are not there: then it is not the leads
-UNANSWERED_IN_A_ROW = 3  # records of a page that went through all their tries
+UNANSWERED_MS, UNANSWERED_CALLS = 5_000, 3  # so long and so often, while others are answered: then it is the page
 STORM_MS = 30_000
-STORM_CALLS = 10  # fewer tell nothing
+STORM_LEADS = 3  # a single lead that Meta cannot give says nothing about the others
 
 
 @dataclass(slots=True)
 class _Second:
-    """The calls of one second: how they ended, and for which pages."""
+    """The calls of one second: how they ended, for which pages, and for which leads in vain."""
 
     at: int
     answered: int = 0
     failed: int = 0
     pages: set[str] = field(default_factory=set)
     failing: set[str] = field(default_factory=set)
+    in_vain: set[str] = field(default_factory=set)
 
 
 class Governor:
@@ -55,7 +56,7 @@ class Governor:
         self._loads: dict[str, tuple[float, int]] = {}
         self._answered: dict[str, int] = {}  # by page: when it was last read from
         self._missing: dict[str, set[str]] = {}
-        self._unanswered: dict[str, int] = {}
+        self._unanswered: dict[str, tuple[int, int]] = {}  # by page: since when, and how many calls
         self._quiet: dict[str, int] = {}  # by page: left alone until then
         self._seconds: deque[_Second] = deque()  # the calls of the last STORM_MS
         self.storm = False
@@ -96,12 +97,12 @@ class Governor:
         if self._states.of(self._key(page)).state == "doubtful":
             self._decide(page, "page", "open", "answered")
 
-    def refused(self, page: PageAccess, error: GraphError) -> Standing | None:
-        """Meta refused a call for the page: how that leaves it, or None where it says nothing about the page."""
-        self._note(page, answered=not isinstance(error, Unavailable))
+    def refused(self, page: PageAccess, error: GraphError, lead_id: str) -> Standing | None:
+        """Meta refused a lead of the page: how that leaves the page, or None where it says nothing about it."""
+        self._note(page, answered=not isinstance(error, Unavailable), lead_id=lead_id)
         match error:
             case Unavailable():
-                self._unanswered.setdefault(page.page_id, 0)
+                self._count_unanswered(page)
                 return None
             case OverBudget(scope=scope, regain_after=seconds, reason=reason):
                 self._answered.pop(page.page_id, None)
@@ -115,13 +116,6 @@ class Governor:
                 return self._decide(page, scope, "broken", reason)
             case _:
                 return None
-
-    def unanswered(self, page: PageAccess) -> None:
-        """A record of the page went through all its tries without an answer."""
-        count = self._unanswered.get(page.page_id, 0) + 1
-        self._unanswered[page.page_id] = count
-        if count >= UNANSWERED_IN_A_ROW:
-            self._quiet[page.page_id] = self._clock() + self._quiet_ms
 
     def missed(self, page: PageAccess, lead_id: str) -> Standing:
         """A lead of the page is not there, or may not be seen (100/33), though it was waited for."""
@@ -144,10 +138,9 @@ class Governor:
 
     @property
     def silent(self) -> bool:
-        """Whether not one of the last calls was answered, of as many as tell something."""
+        """Whether nobody was answered lately, of as many leads as tell something."""
         self._forget_seconds()
-        failed = sum(second.failed for second in self._seconds)
-        return failed >= STORM_CALLS and not any(second.answered for second in self._seconds)
+        return self._in_vain() and not any(second.answered for second in self._seconds)
 
     def _key(self, page: PageAccess) -> str:
         return self._states.key(page, "page")
@@ -190,7 +183,15 @@ class Governor:
         found = (self._loads.get(self._states.key(page, scope), (0.0, 0)) for scope in scopes)
         return max(load for load, at in found if self._clock() - at < LOAD_MS or load == 0.0)
 
-    def _note(self, page: PageAccess, *, answered: bool) -> None:
+    def _count_unanswered(self, page: PageAccess) -> None:
+        now = self._clock()
+        since, calls = self._unanswered.get(page.page_id, (now, 0))
+        self._unanswered[page.page_id] = since, calls + 1
+        others = any(second.answered for second in self._seconds)
+        if others and calls + 1 >= UNANSWERED_CALLS and now - since >= UNANSWERED_MS:
+            self._quiet[page.page_id] = now + self._quiet_ms
+
+    def _note(self, page: PageAccess, *, answered: bool, lead_id: str = "") -> None:
         self._forget_seconds()
         now = self._clock()
         if not self._seconds or now - self._seconds[-1].at >= 1000:  # noqa: PLR2004  a second
@@ -202,12 +203,15 @@ class Governor:
             return
         second.failed += 1
         second.failing.add(page.page_id)
-        failed = sum(each.failed for each in self._seconds)
-        most = failed > sum(each.answered for each in self._seconds)
-        if most and failed >= STORM_CALLS and now - self._seconds[0].at >= STORM_MS - 2000:
+        second.in_vain.add(lead_id)
+        most = sum(each.failed - each.answered for each in self._seconds) > 0
+        if most and now - self._seconds[0].at >= STORM_MS - 2000 and self._in_vain():
             failing = set[str]().union(*(each.failing for each in self._seconds))
             pages = set[str]().union(*(each.pages for each in self._seconds))
             self.storm = 2 * len(failing) > len(pages)
+
+    def _in_vain(self) -> bool:
+        return len(set[str]().union(*(second.in_vain for second in self._seconds))) >= STORM_LEADS
 
     def _forget_seconds(self) -> None:
         while self._seconds and self._clock() - self._seconds[0].at > STORM_MS:

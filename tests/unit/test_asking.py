@@ -259,8 +259,8 @@ def test_in_a_storm_there_is_one_call_at_a_time_for_one_lead_further_and_further
         desk = Desk()
         desk.meta.refusal = Unavailable("timeout")
         for _ in range(32):
-            await desk.ask_all(many(2), ONE)
-            await desk.ask_all(many(2), TWO)
+            await desk.ask_all(many(3), ONE)
+            await desk.ask_all(many(3), TWO)
             desk.now += 1000
         assert desk.governor.storm
         desk.meta.calls.clear()

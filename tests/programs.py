@@ -65,18 +65,30 @@ class Program:
         with urllib.request.urlopen(f"{found[1]}/metrics", timeout=5) as answer:  # noqa: S310  our own admin port
             return str(answer.read().decode())
 
-    def kill_child(self) -> bool:
-        """SIGKILL to one child; whether there was one just then."""
+    def signal_child(self, number: signal.Signals) -> int | None:
+        """A signal to one child; its pid, or None when there was none just then."""
         for pid in self.children():
             with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-                return True
-        return False
+                os.kill(pid, number)
+                return pid
+        return None
+
+    def kill_child(self) -> bool:
+        """SIGKILL to one child; whether there was one just then."""
+        return self.signal_child(signal.SIGKILL) is not None
+
+    def signal(self, number: signal.Signals) -> None:
+        """A signal to the parent alone, if it still runs."""
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         """SIGKILL to the parent alone: its children see that it is gone."""
         self._process.kill()
         self._process.wait()
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
 
     def ended(self, seconds: float = 20.0) -> int:
         """The exit code of a program that ends by itself."""

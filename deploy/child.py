@@ -80,6 +80,10 @@ def _program(name: str, sock: int | None) -> Callable[[asyncio.Event, Report], A
             from processors.app import work_map  # noqa: PLC0415  see above
 
             return work_map
+        case "retry", _:
+            from processors.app import work_retry  # noqa: PLC0415  see above
+
+            return work_retry
         case _:
             raise ValueError(name)
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from deploy.account import status
 from deploy.dead import dead
 from deploy.demo import demo
 from deploy.parent import Program, listen, supervise
@@ -25,6 +26,7 @@ from ingest.settings import (
     MetaSettings,
     PagesSettings,
     RegistrySettings,
+    RetrySettings,
     SettingsError,
     WebhookSettings,
     WorkSettings,
@@ -44,6 +46,7 @@ app.add_typer(topics, name="topics")
 app.add_typer(replay, name="replay")
 app.add_typer(dead, name="dead")
 app.command()(demo)
+app.command()(status)
 app.command()(tail)
 sandbox.command()(deliver)
 
@@ -79,6 +82,16 @@ def map_() -> None:
     """
     _ = read(KafkaSettings), read(RegistrySettings), read(WorkSettings)
     _supervise([Program(name="map")])
+
+
+@work.command()
+def retry() -> None:
+    """Brings back what waits: records that are due, and parked ones once their page may be asked again.
+
+    Example: leadstream work retry
+    """
+    _ = read(KafkaSettings), read(MetaSettings), read(PagesSettings), read(WorkSettings), read(RetrySettings)
+    _supervise([Program(name="retry")])
 
 
 def _supervise(programs: list[Program]) -> None:

@@ -10,10 +10,12 @@ from typing import TypeVar
 import aiohttp
 
 from ingest.codec import Codec
+from ingest.groups import begin
 from ingest.kafka import ConfluentProducer
 from ingest.meta.client import GraphClient
 from ingest.meta.pages import Pages
-from ingest.records import ACCESS, AGAIN, DETAILS, LEADS, RAW, Topics
+from ingest.reading import Reader
+from ingest.records import ACCESS, AGAIN, DETAILS, FATES, LEADS, PARKED, RAW, RETRY, Topics
 from ingest.registry import decode, open_registry, resolve_codec
 from ingest.settings import (
     KafkaSettings,
@@ -34,7 +36,11 @@ from processors.forms import Forms
 from processors.governor import Governor
 from processors.limit import Limit
 from processors.map import Map
+from processors.parked import Parked
 from processors.recent import RecentLeads
+from processors.releaser import Releaser
+from processors.retry import Retry
+from processors.together import reports, run_together
 from processors.worker import Worker
 from schemas.shapes import Lead, LeadDetails
 
@@ -121,6 +127,58 @@ async def work_map(stop: asyncio.Event, report: Report) -> None:
             reachable=producer.reachable,
             report=report,
         ).run(stop)
+
+
+async def work_retry(stop: asyncio.Event, report: Report) -> None:
+    """`leadstream work retry`: what is due goes back, and what was parked, once its page may be asked again."""
+    kafka, work, meta, retry = read(KafkaSettings), read(WorkSettings), read(MetaSettings), read(RetrySettings)
+    pages = Pages(read(PagesSettings).meta_pages_file)
+    topics = Topics(prefix=kafka.topic_prefix)
+    patience.tell("retry")
+    states = AccessStates(secret=meta.meta_app_secrets[0].secret, clock=_now)
+    group, rungs = topics.group("retry"), [topics(rung) for rung in RETRY]
+    # Of all rungs before the first worker joins: a live group takes no offsets from a stranger.
+    await asyncio.to_thread(begin, kafka, group, rungs)
+    async with _producer(kafka, topics) as producer:
+        # A worker for each rung: records of one are due in order, so what waits on another holds none of them back.
+        workers = [
+            Worker(
+                kafka=kafka,
+                group=group,
+                topics=[rung],
+                step=Retry(delay=delay, producer=producer, clock=_now),
+                size=work.retry_window,
+                reachable=producer.reachable,
+                report=told,
+                drain=1.0,  # what is not due yet does not finish, and what is has its acknowledgement in less
+            )
+            for rung, delay, told in zip(rungs, retry.retry_delays, reports(report, len(rungs)), strict=True)
+        ]
+
+        async def watch_access() -> None:
+            async with following(kafka, topics(ACCESS), states.follow), asyncio.TaskGroup() as watching:
+                watching.create_task(release())
+
+        async def release() -> None:
+            parked = Parked()
+            with Reader(kafka) as reader:
+                # Parked first, so that each fate meets the record it is about.
+                async with (
+                    following(kafka, topics(PARKED), parked.take_parked),
+                    following(kafka, topics(FATES), parked.take_fate),
+                ):
+                    await Releaser(
+                        parked=parked,
+                        states=states,
+                        pages=pages,
+                        holds=lambda: workers[0].holds,
+                        reader=reader,
+                        producer=producer,
+                        topics=topics,
+                        clock=_now,
+                    ).run()
+
+        await run_together(workers, stop, beside=watch_access())
 
 
 async def _codec(name: str, subject: str) -> Codec[Shape]:

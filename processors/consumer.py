@@ -35,6 +35,7 @@ class Windowed(Protocol):
     """A Faust app with a window."""
 
     window: Window
+    drain_seconds: float  # how long what is open may take to finish before its partitions are given up
 
 
 class WindowedConsumer(Consumer):
@@ -96,7 +97,7 @@ class WindowedConsumer(Consumer):
 
     async def _give_up(self, partitions: set[TP]) -> None:
         try:
-            await self.window.drain(DRAIN_SECONDS)
+            await self.window.drain(cast("Windowed", self.app).drain_seconds)
             await self.force_commit()
         finally:
             await self.window.revoke(Partition(tp.topic, tp.partition) for tp in partitions)

@@ -35,6 +35,7 @@ class WindowedApp(faust.App):
     """A Faust app whose consumer commits what `window` allows."""
 
     window: Window
+    drain_seconds: float
 
     def _new_transport(self) -> TransportT:
         return WindowedTransport(self.conf.broker_consumer, self)
@@ -44,7 +45,8 @@ class Worker:
     """Reads `topics` for `group` and runs `step` on each record, `size` of them open at once.
 
     `report(ready, why)` is called about every second: ready means that partitions are assigned and that Kafka answers,
-    which `reachable` tells within the seconds it is given.
+    which `reachable` tells within the seconds it is given. `drain` is for how many seconds what is open may finish
+    before it is left to the next owner.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Worker:
         size: int,
         reachable: Callable[[float], Awaitable[bool]],
         report: Callable[[bool, str], None],
+        drain: float = DRAIN_SECONDS,
     ) -> None:
         self._reachable = reachable
         self._settled = time.monotonic()  # when the group was last seen not rebalancing, or the broker away
@@ -67,9 +70,16 @@ class Worker:
         self._data = tempfile.TemporaryDirectory(prefix="leadstream-")  # Faust wants a folder; nothing is kept in it
         self._app = _faust_app(kafka, group, self._data.name)
         self._app.window = self._window
+        self._app.drain_seconds = drain
         for topic in topics:
             attach(self._app, topic, step, self._window)
         self._open = telemetry.OPEN_RECORDS.labels(worker=group.rpartition("-")[2])
+        self._counted = 0  # as open, in the gauge: several workers of one process share it
+
+    @property
+    def holds(self) -> frozenset[int]:
+        """The numbers of the partitions it has now."""
+        return frozenset(partition.number for partition in self._window.low_marks())
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set, then finishes what is open; WorkerFailed when the process has to end."""
@@ -98,7 +108,8 @@ class Worker:
             if self._app.should_stop:
                 raise WorkerFailed from self._app.crash_reason
             await self._check()
-            self._open.set(len(self._window))
+            self._open.inc(len(self._window) - self._counted)
+            self._counted = len(self._window)
             await self._tell()
 
     async def _check(self) -> None:

@@ -1,0 +1,162 @@
+"""`leadstream status`: whether every acknowledged lead is accounted for, how far the workers are, what is held up."""
+
+import json
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from deploy.moments import Since, Until
+from ingest.reading import ReadingError
+from ingest.settings import KafkaSettings, read
+
+from .counting import MAP_KINDS, Account
+from .judging import KINDS
+from .taking import AccountError, take_account
+from .words import ago, counted, moment, verdict
+
+_MUCH = 50_000  # records; less is read in a second
+_WIDE = 120  # columns where there is no terminal to ask
+
+
+def status(
+    *,
+    since: Since = None,
+    until: Until = None,
+    page: Annotated[str | None, typer.Option("--page", help="Of this page only.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Pages too of which every lead is fetched.")] = False,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file that remembers what was read; it can be deleted.", show_default="your state folder"
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON, for programs.")] = False,
+) -> None:
+    """Is every acknowledged lead accounted for? And what waits, for what, and since when.
+
+    Every record on meta.leadgen.raw has become something that a topic tells, or will still be read. One that has not
+    is lost, and this exits 1. --since and --until are of when it was acknowledged. The first time all topics are read,
+    after that only what is new.
+
+    Example: leadstream status --since 2026-11-24 --page 106777055130587
+    """
+    settings = read(KafkaSettings)
+    try:
+        with _Reading() as reading:
+            account = take_account(
+                settings, state, since=since, until=until, page=page, told=reading.told, waiting=reading.wait
+            )
+    except (AccountError, ReadingError) as error:
+        typer.echo(f"leadstream: {error}", err=True)
+        raise typer.Exit(1) from None
+    for note in account.notes:
+        typer.echo(note, err=True)
+    if as_json:
+        typer.echo(json.dumps(in_json(account), indent=2))
+    else:
+        console = Console(highlight=False, soft_wrap=True)
+        if not console.is_terminal:
+            console.width = _WIDE
+        _show(account, console, every=every)
+    raise typer.Exit(0 if account.holds else 1)
+
+
+def in_json(account: Account) -> dict[str, object]:
+    """All of it; times are unix milliseconds."""
+    return {
+        "now": account.now,
+        **asdict(account.asked),
+        "accounted_for": account.holds,
+        "verdict": verdict(account),
+        "total": account.total,
+        "pages": account.pages,
+        "door": account.door,
+        "map": account.targets,
+        "lag": {group: asdict(lag) for group, lag in account.lags.items()},
+        "access": [asdict(each) for each in account.access],
+        "dead": [{"stage": stage, "reason": why, "letters": number} for (stage, why), number in account.dead.items()],
+        "parked": account.parked,
+        "lost": asdict(account.lost),
+        "notes": account.notes,
+    }
+
+
+def _show(account: Account, console: Console, *, every: bool) -> None:
+    console.print(_pages(account, every=every))
+    console.print()
+    for target, of_map in account.targets.items():
+        found = {kind: of_map.get(kind, 0) for kind in MAP_KINDS}
+        console.print(f"map       {target}: {sum(found.values())} leads = {counted(found) or 'none yet'}")
+    if account.door:
+        console.print(
+            f"the door  {counted(account.door)} of what it could not read (`leadstream dead list --stage ingest`)"
+        )
+    for group, lag in account.lags.items():
+        since = "" if lag.oldest is None else f", the oldest {ago(lag.oldest, account.now)} old"
+        console.print(
+            f"{group:<8}  " + (f"{lag.records} records to read{since}" if lag.records else "has read everything")
+        )
+    for each in account.access:
+        whose = f" (page {each.page_id})" if each.page_id and each.key != f"page:{each.page_id}" else ""
+        until = "" if each.until is None else f" until {moment(each.until)}"
+        console.print(f"access    {each.key}{whose} is {each.state}{until}: {each.reason}")
+    for reason, number in sorted(account.parked.items()):
+        console.print(f"parked    {number} {reason}")
+    for (stage, reason), number in sorted(account.dead.items()):
+        console.print(f"dead      {number} {stage} {reason}")
+    console.print()
+    console.print(verdict(account), style="" if account.holds else "bold red")
+
+
+def _pages(account: Account, *, every: bool) -> Table:
+    shown = {
+        page: counts
+        for page, counts in account.pages.items()
+        if every or page == account.asked.page or any(number for kind, number in counts.items() if kind != "fetched")
+    }
+    kinds = [kind for kind in KINDS if account.total.get(kind) or kind in ("fetched", "lost")]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("page")
+    for kind in ("records", *kinds):
+        table.add_column(kind, justify="right")
+    for name, counts in shown.items():
+        table.add_row(name, str(sum(counts.values())), *(str(counts.get(kind, 0)) for kind in kinds))
+    total = account.total
+    label = f"all {len(account.pages)} pages" if len(account.pages) != 1 else "all of 1 page"
+    table.add_row(label, str(sum(total.values())), *(str(total[kind]) for kind in kinds), style="bold")
+    return table
+
+
+class _Reading(AbstractContextManager["_Reading"]):
+    """What is said on stderr while there is much to read."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        columns = (TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+        self._task = self._bar.add_task("reading", total=None)
+        self._shown = 0
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def wait(self) -> None:
+        typer.echo("waiting for another `leadstream status`", err=True)
+
+    def told(self, done: int, total: int) -> None:
+        if total < _MUCH:
+            return
+        self._bar.start()
+        self._bar.update(self._task, completed=done, total=total)
+        if self._bar.disable and (done - self._shown >= 10 * _MUCH or done == total):
+            self._shown = done
+            typer.echo(f"{done} of {total} records read", err=True)

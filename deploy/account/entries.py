@@ -1,0 +1,171 @@
+"""What each record enters into the books: rows by the statement that takes them. Performs no I/O.
+
+An origin is one number: the topic it names (raw, or that of dead letters for what the door could not read), partition
+and offset. Ids are kept as numbers where they are such, which halves the file.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+
+from ingest.meta.notification import BadChange, Notification
+from ingest.records import ACCESS, AGAIN, DEAD, DETAILS, FATES, LEADS, PARKED, RAW, RETRY, Received
+
+from .books import Row, Value
+
+Entry = tuple[str, Row]
+
+DOOR = 1 << 60  # from there on: what the door could not read
+_PARTITION = 44  # bits for an offset
+_DIGITS = 18  # that fit a signed 64-bit number
+
+_PROMISE = "INSERT OR REPLACE INTO promise (origin, page, lead, at) VALUES (?, ?, ?, ?)"
+_FATE = "INSERT OR REPLACE INTO fate VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_COPY = "INSERT OR REPLACE INTO copy VALUES (?, ?, ?, ?, ?)"
+_LETTER = "INSERT OR REPLACE INTO letter VALUES (?, ?, ?, ?, ?, ?)"
+_DETAILS = "INSERT OR REPLACE INTO details VALUES (?, ?, ?, ?, ?, ?)"
+_MAPPED = "INSERT OR REPLACE INTO mapped VALUES (?, ?, ?, ?)"
+_REFUSED = (
+    "INSERT INTO refused VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET kind = excluded.kind, offset = excluded.offset"
+    " WHERE excluded.offset >= offset"
+)
+_ACCESS = "INSERT OR REPLACE INTO access VALUES (?, ?, ?, ?, ?)"
+_UNSETTLE = "UPDATE promise SET settled = 0 WHERE origin = ?"
+# An answer changes nothing about a record that was fetched before.
+_UNSETTLE_OTHERS = "UPDATE promise SET settled = 0 WHERE origin = ? AND settled AND kind <> 'fetched'"
+
+
+def packed(partition: int, offset: int, *, door: bool = False) -> int:
+    return (DOOR if door else 0) | partition << _PARTITION | offset
+
+
+def unpacked(origin: int) -> tuple[bool, int, int]:
+    """Whether it is the door's, partition and offset."""
+    door, rest = divmod(origin, DOOR)
+    return bool(door), *divmod(rest, 1 << _PARTITION)
+
+
+def place(origin: int) -> str:
+    """An origin as headers have it."""
+    door, partition, offset = unpacked(origin)
+    return f"{'dead:' if door else ''}{partition}@{offset}"
+
+
+def read_origin(text: str | None) -> int | None:
+    """None for what is no origin."""
+    door = (text or "").startswith("dead:")
+    partition, _, offset = (text or "").removeprefix("dead:").partition("@")
+    if not (partition.isdecimal() and offset.isdecimal()):
+        return None
+    return packed(int(partition), int(offset), door=door)
+
+
+def an_id(text: str | None) -> Value:
+    if text is not None and text.isdecimal() and len(text) <= _DIGITS and text[0] != "0":
+        return int(text)
+    return text
+
+
+def of_raw(received: Received) -> Iterator[Entry]:
+    yield _PROMISE, (packed(received.partition, received.offset), *_named(received), received.timestamp)
+
+
+def of_copy(topic: str) -> Callable[[Received], Iterator[Entry]]:
+    def entries(received: Received) -> Iterator[Entry]:
+        if (origin := read_origin(received.header("origin"))) is not None:
+            yield _COPY, (origin, topic, received.partition, received.offset, received.timestamp)
+
+    return entries
+
+
+def of_fate(received: Received) -> Iterator[Entry]:
+    told = _object(received.value)
+    stage, kind, reason = told.get("stage"), told.get("fate"), told.get("reason")
+    topic, partition, offset = told.get("topic"), told.get("partition"), told.get("offset")
+    origin = read_origin(str(told.get("origin")))
+    if not (isinstance(stage, str) and isinstance(kind, str) and isinstance(topic, str)) or origin is None:
+        return
+    if not (isinstance(partition, int) and isinstance(offset, int)):
+        return
+    target = _key(received).removeprefix(f"{stage}/{told['origin']}").lstrip("/")
+    moved = kind in ("released", "redriven")
+    source = (topic, partition, offset)
+    yield _FATE, (origin, stage, target, moved, kind, str(reason), received.offset, received.timestamp, *source)
+    yield _UNSETTLE, (origin,)
+    lead = told.get("lead_id")
+    if stage == "map" and kind in ("skipped", "duplicate") and isinstance(lead, str):
+        yield _REFUSED, (target or LEADS, an_id(lead), kind, offset)
+
+
+def of_letter(received: Received) -> Iterator[Entry]:
+    stage = received.header("stage") or "-"
+    own = packed(received.partition, received.offset, door=True)
+    origin = read_origin(received.header("origin"))
+    reason = received.header("fate-reason") or "-"
+    if stage == "ingest":
+        yield _PROMISE, (own, *_named(received), received.timestamp)
+    at = received.timestamp
+    yield _LETTER, (received.partition, received.offset, stage, own if origin is None else origin, reason, at)
+    offset = received.header("__connect.errors.offset") or ""
+    if stage == "map" and received.key is not None and offset.isdecimal():
+        yield _REFUSED, (LEADS, an_id(_key(received)), "dead", int(offset))
+
+
+def of_details(received: Received) -> Iterator[Entry]:
+    if received.key is None:
+        return
+    origin = read_origin(received.header("origin"))
+    where = (received.partition, received.offset, received.timestamp, received.value is None)
+    yield _DETAILS, (an_id(_key(received)), origin, *where)
+    if origin is not None:
+        yield _UNSETTLE_OTHERS, (origin,)
+
+
+def of_mapped(target: str) -> Callable[[Received], Iterator[Entry]]:
+    def entries(received: Received) -> Iterator[Entry]:
+        if received.key is not None:
+            yield _MAPPED, (target, an_id(_key(received)), received.timestamp, received.value is None)
+
+    return entries
+
+
+def of_access(received: Received) -> Iterator[Entry]:
+    told = _object(received.value)
+    state, until, reason, page = (told.get(name) for name in ("state", "until", "reason", "page_id"))
+    known = state if isinstance(state, str) else "open"
+    said = until if isinstance(until, int) else None
+    yield _ACCESS, (_key(received), known, said, str(reason), None if page is None else str(page))
+
+
+# In the order in which they are read: see taking.py.
+ENTRIES: Mapping[str, Callable[[Received], Iterator[Entry]]] = {
+    FATES: of_fate,
+    RAW: of_raw,
+    **{topic: of_copy(topic) for topic in (*RETRY, AGAIN, PARKED)},
+    DEAD: of_letter,
+    DETAILS: of_details,
+    LEADS: of_mapped(LEADS),
+    ACCESS: of_access,
+}
+TARGETS = (LEADS,)
+
+
+def _named(received: Received) -> tuple[Value, Value]:
+    """The page and the lead; of what cannot be read, its key and nothing."""
+    key = None if received.key is None else _key(received)
+    try:
+        read = Notification.read(received.value or b"", page_id=key)
+    except BadChange:
+        return an_id(key or "-"), None
+    return an_id(read.page_id), an_id(read.lead_id)
+
+
+def _key(received: Received) -> str:
+    return (received.key or b"").decode("utf-8", "replace")
+
+
+def _object(value: bytes | None) -> Mapping[str, object]:
+    try:
+        told = json.loads(value or b"{}")
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}

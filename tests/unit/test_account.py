@@ -573,7 +573,7 @@ class TestTheBooks:
             return plain(received)
 
         with monkeypatch.context() as patched:
-            patched.setitem(ENTRIES, DETAILS, killed)  # type: ignore[arg-type]  # a mapping in name only
+            patched.setitem(ENTRIES, DETAILS, killed)
             with pytest.raises(KeyboardInterrupt):
                 world.account()
         account = world.account()

@@ -13,7 +13,8 @@ from schemas.shapes import Fate
 from .deliveries import Kind
 
 _DOOR = (RAW, UPDATES, OTHER, DEAD)
-_KINDS: Mapping[str, Kind] = {"dead": "dead", "skipped": "skipped", "duplicate": "duplicate", "redriven": "waiting"}
+# What waits, is parked or on its way back has no end yet, and what was fetched is not mapped yet.
+_KINDS: Mapping[str, Kind] = {"dead": "dead", "skipped": "skipped", "duplicate": "duplicate"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,7 @@ class Account:
             return Outcome(kind="lead")
         for stage in ("fetch", "map"):
             if fate := self._fates.get(f"{stage}/{record.origin}"):
-                return Outcome(kind=_KINDS[fate["fate"]], reason=fate["reason"])
+                return Outcome(kind=_KINDS.get(fate["fate"], "waiting"), reason=fate["reason"])
         return Outcome(kind="waiting")
 
     def outcomes(self, delivery: str | None) -> Counter[Outcome]:

@@ -99,7 +99,7 @@ def _play(home: Path, stage: Stage, *, keep: bool) -> None:
 
 def _tell(story: Story, stage: Stage) -> None:
     stage.heading(
-        "leadstream", "The door, and two workers that fail and replay differently: fetch asks Meta, map nobody."
+        "leadstream", "The door; fetch, which asks Meta; map, which asks nobody; retry, which brings back what waited."
     )
     story.start()
     stage.heading("Ten deliveries", "A 200 means Kafka has it: so Kafka is asked as soon as each is answered.")

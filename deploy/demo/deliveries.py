@@ -48,7 +48,7 @@ def ten(forms: Mapping[str, str]) -> Sequence[Delivery]:
     return (
         Delivery(
             title="a lead deleted before it can be fetched",
-            why="asked for again for some seconds: it may just be early",
+            why="parked until its page is seen to be readable: only then is it gone",
             status="200",
             expected={"dead": 1},
             send=crafted("deleted_lead", "b2b"),

@@ -16,10 +16,15 @@ from typing import Literal, get_args
 
 from deploy.sandbox import Process, Progress
 
-Name = Literal["serve", "fetch", "map"]
+Name = Literal["serve", "fetch", "map", "retry"]
 NAMES: tuple[Name, ...] = get_args(Name)
 
-_COMMANDS: Mapping[Name, tuple[str, ...]] = {"serve": ("serve",), "fetch": ("work", "fetch"), "map": ("work", "map")}
+_COMMANDS: Mapping[Name, tuple[str, ...]] = {
+    "serve": ("serve",),
+    "fetch": ("work", "fetch"),
+    "map": ("work", "map"),
+    "retry": ("work", "retry"),
+}
 _READY_WITHIN = 60.0  # seconds
 _LOOK_EVERY = 0.1
 

@@ -59,7 +59,7 @@ class Story:
             self._programs.start(name)
         for name in NAMES:
             self._programs.wait_ready(name, self._stage)
-        self._stage.step(f"serve, work fetch and work map are ready after {time.monotonic() - began:.1f} s")
+        self._stage.step(f"serve, work fetch, work map and work retry are ready after {time.monotonic() - began:.1f} s")
 
     def deliver(self) -> None:
         """Sends the ten one after another, and looks on Kafka as soon as each is answered."""

@@ -1,6 +1,7 @@
 """A notification becomes whole details, or its one other fate, and nothing is done before it is acknowledged."""
 
 import asyncio
+import heapq
 import json
 from collections.abc import Iterator, Sequence
 
@@ -92,6 +93,7 @@ class Worker:
         broker: Broker | None = None,
     ) -> None:
         self.now = NOW
+        self.fetched = 0
         self.paused: list[float] = []
         self.over = asyncio.Event()  # a pause
         self.broker = broker or Broker()
@@ -115,6 +117,8 @@ class Worker:
 
     async def pause(self, seconds: float) -> None:
         self.paused.append(seconds)
+        if self.over.is_set():
+            self.now += round(seconds * 1000)
         await self.over.wait()
 
     def run(self, *records: Received) -> Broker:
@@ -302,6 +306,31 @@ def test_a_pause_shorter_than_the_first_rung_is_sat_out_by_a_quarter_of_the_wind
     assert worker.paused == [40.0, 40.0]
     assert {record.key for record in worker.broker.on(DETAILS)} == {b"1", b"2"}
     assert len(worker.broker.on(RETRY[0])) == 4
+
+
+def test_an_hours_pause_is_one_call_and_every_lead_comes_back_after_it() -> None:
+    """A hundred leads go round the ladder, each record forwarded when it is due and not asked for before its time."""
+    worker = Worker(OverBudget("business-limit", scope="page", regain_after=3600.0))
+    worker.over.set()  # a pause in place passes at once, and moves the clock
+    delays = dict(zip(RETRY, (60, 600, 3600), strict=True))
+    due = [(NOW + number * 10, number, notified(number, lead_id=str(number))) for number in range(1, 101)]
+    turns = 0
+    while due:
+        at, number, received = heapq.heappop(due)
+        worker.now = max(worker.now, at)
+        worker.run(received)
+        turns += 1
+        for record in worker.broker.records:
+            if record.topic in delays:
+                heapq.heappush(due, (worker.now + delays[record.topic] * 1000, number, came_back(record)))
+        if worker.now < NOW + 3_600_000:
+            assert len(worker.meta.asked) == 1
+        worker.fetched += len(worker.broker.on(DETAILS))
+        worker.broker.records.clear()
+    assert worker.fetched == 100
+    assert len(worker.meta.asked) == 101
+    assert NOW + 3_600_000 <= worker.now < NOW + 3_600_000 + 60_000
+    assert turns < 100 * 18  # ten minutes at a time, then one
 
 
 def test_a_dead_token_parks_its_pages_leads_with_one_call() -> None:

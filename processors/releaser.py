@@ -7,7 +7,6 @@ State is what the topics say: parked records, and the fates that close them. A r
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Protocol
 
 from ingest import telemetry
@@ -23,7 +22,8 @@ from processors.parked import Parked, Waiting
 
 LOOK_EVERY = 1.0  # seconds
 REST_MS = 5_000  # a page whose records come back at once, for a reason nobody has told, is not released every second
-_AT_ONCE = 200
+_READ_AT_ONCE, _READ_BYTES = 1000, 16 * 2**20  # each reading takes half a second; what is read is held in memory
+_SENT_AT_ONCE = 200  # so many go back still after the page was seen broken
 
 
 class FindsPages(Protocol):
@@ -91,11 +91,10 @@ class Releaser:
         try:
             while going:
                 for page_id, waiting in list(going.items()):
-                    batch = [waiting.popleft() for _ in range(min(_AT_ONCE, len(waiting)))]
-                    if not batch or not self._is_open(page_id):
+                    if waiting and self._is_open(page_id):
+                        sent[page_id] += await self._release(page_id, waiting)
+                    else:
                         del going[page_id]
-                        continue
-                    sent[page_id] += await self._release(batch)
         finally:
             for page_id, records in sent.items():
                 if records:
@@ -106,29 +105,50 @@ class Releaser:
         page = self._pages.get(page_id)
         return page is not None and self._states.standing(page).state == "open"
 
-    async def _release(self, batch: Sequence[Waiting]) -> int:
-        """How many of them were sent back; the others are another's, or wait no longer."""
+    async def _release(self, page_id: str, waiting: deque[Waiting]) -> int:
+        """Takes the first of them off and sends back what of it is ours and still waits; how many those were."""
         held = self._holds()
-        ours = [waiting for waiting in batch if waiting.partition in held and self._parked.waits(waiting)]
+        first = [waiting.popleft() for _ in range(min(_READ_AT_ONCE, len(waiting)))]
+        ours = [each for each in first if each.partition in held and self._parked.waits(each)]
         if not ours:
             return 0
-        found = await asyncio.to_thread(partial(self._read, ours))
-        # The record first: a fate that went ahead of it would close what was never sent.
-        await patience.deliver(self._producer, *(_again(received) for received in found))
-        await patience.deliver(self._producer, *(_released(received) for received in found))
-        for waiting in ours:
-            self._parked.close(waiting)  # also what was not found: it expired while it waited
-        telemetry.RECORDS.labels(worker="retry", outcome="released").inc(len(found))
-        return len(found)
+        read = await asyncio.to_thread(self._read, ours)
+        waiting.extendleft(reversed(ours[len(read) :]))
+        sent = 0
+        for start in range(0, len(read), _SENT_AT_ONCE):
+            if not self._is_open(page_id):
+                break
+            some = read[start : start + _SENT_AT_ONCE]
+            going = [received for _, received in some if received is not None]
+            # The record first: a fate that went ahead of it would close what was never sent.
+            await patience.deliver(self._producer, *(_again(received) for received in going))
+            await patience.deliver(self._producer, *(_released(received) for received in going))
+            for each, _ in some:
+                self._parked.close(each)
+            telemetry.RECORDS.labels(worker="retry", outcome="released").inc(len(going))
+            sent += len(going)
+        return sent
 
-    def _read(self, waiting: Sequence[Waiting]) -> list[Received]:
-        """The parked records themselves, in their order, and of one page, so from one partition."""
-        places = {(each.partition, each.offset) for each in waiting}
-        since = dict(sorted(places, reverse=True))  # of each partition its first
-        until = dict.fromkeys(self._reader.bounds(self._topic), 0)
-        until |= {partition: offset + 1 for partition, offset in sorted(places)}
-        found = self._reader.read(self._topic, since, until)
-        return [received for received in found if (received.partition, received.offset) in places]
+    def _read(self, waiting: Sequence[Waiting]) -> list[tuple[Waiting, Received | None]]:
+        """The parked records of as many of them as memory allows; None for one that expired while it waited.
+
+        They are of one page and in its order, and so in that of their partition.
+        """
+        places = [(each.partition, each.offset) for each in waiting]
+        wanted = set(places)
+        since = dict(reversed(places))  # of each partition its first
+        until = dict.fromkeys(self._reader.bounds(self._topic), 0) | {number: offset + 1 for number, offset in places}
+        found: dict[tuple[int, int], Received] = {}
+        size, through = 0, len(waiting)
+        for received in self._reader.read(self._topic, since, until):
+            place = (received.partition, received.offset)
+            if place in wanted:
+                found[place] = received
+                size += len(received.value or b"")
+                if size >= _READ_BYTES:
+                    through = places.index(place) + 1
+                    break
+        return [(each, found.get(place)) for each, place in zip(waiting[:through], places, strict=False)]
 
 
 def _again(received: Received) -> Record:

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from ingest.meta.pages import PageAccess
+from ingest.reading import Offsets
 from ingest.records import AGAIN, FATES, PARKED, HeaderName, Received, Record, headers
 from processors.access import AccessStates, Standing, State, access_record
 from processors.parked import Parked
@@ -18,7 +19,7 @@ from tests.cluster import NOW, Cluster
 
 SECRET = SecretStr("hash-key")
 OPEN, OTHER, UNKNOWN = "102", "104", "106"
-MANY = 450  # more than two batches
+MANY = 1450  # more than are read at once
 
 
 @pytest.fixture(autouse=True)
@@ -28,11 +29,21 @@ def _no_pauses() -> Iterator[None]:
         yield
 
 
+class Counting(Cluster):
+    """A cluster that counts how often parts of a topic were read."""
+
+    reads = 0
+
+    def read(self, topic: str, since: Offsets | None = None, until: Offsets | None = None) -> Iterator[Received]:
+        self.reads += until is not None
+        return super().read(topic, since, until)
+
+
 class Scene:
     """A releaser over a cluster in memory; what it writes is read as the real one reads it."""
 
     def __init__(self, *, holds: Sequence[int] = (0, 1)) -> None:
-        self.cluster = Cluster()
+        self.cluster = Counting()
         self.now = NOW
         self.holds = list(holds)
         self.states = AccessStates(secret=SECRET, clock=lambda: self.now)
@@ -56,14 +67,17 @@ class Scene:
         """The pages file: without UNKNOWN."""
         return None if page_id == UNKNOWN else PageAccess(page_id=page_id, token=SecretStr(f"token-{page_id}"))
 
-    def park(self, page: str, number: int, *, reason: str = "token-expired", attempt: int = 1) -> None:
+    def park(
+        self, page: str, number: int, *, reason: str = "token-expired", attempt: int = 1, padding: int = 0
+    ) -> None:
         said: dict[HeaderName, str | int] = {
             "origin": f"{page}@{number}",
             "attempt": attempt,
             "fate-reason": reason,
             "first-failed-at": NOW,
         }
-        value = json.dumps({"field": "leadgen", "value": {"leadgen_id": str(number), "page_id": page}}).encode()
+        change = {"field": "leadgen", "value": {"leadgen_id": str(number), "page_id": page}, "x": "x" * padding}
+        value = json.dumps(change).encode()
         self.cluster.put(Record(topic=PARKED, key=page.encode(), value=value, headers=headers(said)))
 
     def says(self, page: str, state: State) -> None:
@@ -165,7 +179,7 @@ def test_what_went_up_the_whole_ladder_begins_at_its_foot() -> None:
     assert (again.header("attempt"), again.header("fate-reason")) == (None, "exhausted")
 
 
-class Breaks(Cluster):
+class Breaks(Counting):
     """Fetch meets the dead token as soon as the first records are back."""
 
     scene: Scene
@@ -193,7 +207,7 @@ def test_a_release_ends_when_the_page_breaks_again_and_goes_on_where_it_ended() 
     assert scene.again(OPEN) == numbers(400)
 
 
-def test_a_page_waits_for_a_batch_of_another_and_not_for_the_whole() -> None:
+def test_a_page_waits_for_some_of_another_and_not_for_the_whole() -> None:
     scene = Scene()
     for number in range(MANY):
         scene.park(OPEN, number)
@@ -201,7 +215,7 @@ def test_a_page_waits_for_a_batch_of_another_and_not_for_the_whole() -> None:
 
     scene.look()
 
-    assert [received.key for received in scene.cluster.on(AGAIN)].index(OTHER.encode()) == 200
+    assert [received.key for received in scene.cluster.on(AGAIN)].index(OTHER.encode()) == 1000
 
 
 def test_a_page_in_a_partition_that_another_process_holds_is_left_to_it() -> None:
@@ -255,11 +269,22 @@ def test_what_another_process_has_released_meanwhile_is_not_sent_again() -> None
     assert scene.again(OPEN) == numbers(3)
 
 
-class Forgets(Cluster):
+def test_large_records_are_read_as_memory_allows_and_none_is_left_out() -> None:
+    scene = Scene()
+    for number in range(5):
+        scene.park(OPEN, number, padding=9 * 2**20)
+
+    scene.look()
+
+    assert scene.again(OPEN) == numbers(5)
+    assert scene.cluster.reads == 3
+
+
+class Forgets(Counting):
     """Parked records that expired, after they were seen."""
 
-    def read(self, topic: str, *bounds: object, **_: object) -> Iterator[Received]:
-        return iter(()) if bounds else super().read(topic)
+    def read(self, topic: str, since: Offsets | None = None, until: Offsets | None = None) -> Iterator[Received]:
+        return super().read(topic, since, until) if until is None else iter(())
 
 
 def test_what_expired_while_it_was_parked_is_waited_for_no_longer() -> None:

@@ -86,24 +86,24 @@ def headers_and_fates(system: System) -> str:
     return "\n".join(headers + [(record.value or b"").decode() for record in system.records(FATES)])
 
 
-def test_leads_that_died_while_their_page_could_not_be_read_arrive_after_the_repair(
+def test_leads_that_died_of_a_field_that_nobody_might_read_arrive_after_the_repair(
     system: System, leadstream: Commands
 ) -> None:
-    """100/33 for lack of access looks like a deleted lead. What nobody has repaired dies again, and is open again."""
+    """Asked for with fewer fields too, they were refused. What nobody has repaired dies again, and is open again."""
     programs = [system.start("serve"), system.start("work", "fetch"), system.start("work", "map")]
     for program in programs:
         program.wait_ready()
     page = system.graph.pages()[0]
-    system.graph.revoke_access(page.page_id, how="100/33")
+    system.graph.hide_fields(page.page_id, ["field_data"])
     system.graph.wait(system.graph.deliver(system.webhook, 5, page=page.page_id).job)
     leads = system.graph.acknowledged()
     assert system.graph.send(system.webhook, "one_bad_change", form=system.graph.pages()[1].form_ids[0]).status == "200"
     eventually(lambda: len(system.records(DEAD)) == 6, 30, "five dead leads and a change that could not be read")
 
-    assert leadstream.states("--page", page.page_id, "--reason", "not-found") == {(lead, "open"): 1 for lead in leads}
-    system.graph.restore_access(page.page_id)
+    assert leadstream.states("--page", page.page_id, "--reason", "bad-field") == {(lead, "open"): 1 for lead in leads}
+    system.graph.hide_fields(page.page_id, [])
     plan = leadstream.asked("dead", "redrive")
-    assert plan["send"] == [{"stage": "fetch", "reason": "not-found", "to": AGAIN, "letters": 5}]
+    assert plan["send"] == [{"stage": "fetch", "reason": "bad-field", "to": AGAIN, "letters": 5}]
     assert [left["stage"] for left in plan["leave"]] == ["ingest"]
     assert system.records(AGAIN) == []
     assert leadstream("dead", "redrive", "--yes").returncode == 0
@@ -113,7 +113,7 @@ def test_leads_that_died_while_their_page_could_not_be_read_arrive_after_the_rep
     again = leadstream("dead", "redrive", "--yes")
     assert (again.returncode, "Nothing to send." in again.stderr) == (0, True)
     assert len(system.records(AGAIN)) == 5
-    assert leadstream.states("--stage", "fetch") == {(lead, "redriven"): 1 for lead in leads}
+    assert leadstream.states("--stage", "fetch") == {(lead, "superseded"): 1 for lead in leads}
 
     put(system, Record(topic=DETAILS, key=b"4711", value=f"no frame: {ANSWER}".encode()))
     eventually(lambda: leadstream.states("--stage", "map") == {("4711", "open"): 1}, 20, "map has a dead letter")

@@ -69,7 +69,7 @@ def test_a_stop_answers_what_is_open_and_exits_in_peace(system: System) -> None:
     assert on_raw == set(system.graph.acknowledged())
 
 
-@pytest.mark.parametrize("command", [("serve",), ("work", "fetch"), ("work", "map")], ids=" ".join)
+@pytest.mark.parametrize("command", [("serve",), ("work", "fetch"), ("work", "map"), ("work", "retry")], ids=" ".join)
 def test_a_setting_that_is_missing_is_named(system: System, command: tuple[str, ...]) -> None:
     program = system.start(*command, KAFKA_BOOTSTRAP_SERVERS="")
     assert program.ended() == 2

@@ -15,7 +15,8 @@ from tests.programs import Program, System, eventually
 
 
 def start_all(system: System) -> list[Program]:
-    programs = [system.start("serve"), system.start("work", "fetch"), system.start("work", "map")]
+    commands = (("serve",), ("work", "fetch"), ("work", "map"), ("work", "retry"))
+    programs = [system.start(*command, ACCESS_CHECK="1") for command in commands]
     return [program.wait_ready() for program in programs]
 
 
@@ -84,7 +85,7 @@ def test_every_lead_arrives_typed_with_every_answer_and_nothing_of_it_in_a_log(s
     logs = "".join(program.log.read_text() for program in programs) + "".join(program.metrics() for program in programs)
     found = {secret for secret in planted(system, sorted(acknowledged)) if secret in logs}
     assert found == set()
-    assert [program.stop() for program in programs] == [0, 0, 0]
+    assert [program.stop() for program in programs] == [0, 0, 0, 0]
 
 
 def assert_accounted_for(system: System) -> None:

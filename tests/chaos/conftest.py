@@ -9,15 +9,13 @@ from pathlib import Path
 import pytest
 
 from deploy.sandbox import FREE_PORTS, Sandbox
-from tests.chaos.experiment import Experiment
+from tests.chaos.experiment import SHORTENED, Experiment
 from tests.chaos.results import Result, as_markdown, as_text
 from tests.programs import System
 
 LONG = os.environ.get("CHAOS") == "long"
 WRITE = os.environ.get("CHAOS_RESULTS") == "write"
 SEED = int(os.environ.get("CHAOS_SEED") or secrets.randbelow(10**6))
-# The ladder and the look at access, each shortened to what a test can wait for.
-SHORTENED = {"RETRY_DELAYS": "1,2,4", "ACCESS_CHECK": "1"}
 
 _RESULTS = pytest.StashKey[list[Result]]()
 

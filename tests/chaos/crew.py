@@ -11,7 +11,7 @@ SERVE: Command = ("serve",)
 FETCH: Command = ("work", "fetch")
 MAP: Command = ("work", "map")
 RETRY: Command = ("work", "retry")
-ALL = (SERVE, FETCH, MAP)
+ALL = (SERVE, FETCH, MAP, RETRY)
 
 
 class Crew:

@@ -13,6 +13,8 @@ from schemas import shapes
 from tests.chaos.results import Result
 from tests.programs import System, eventually
 
+# The ladder and the look at access, each shortened to what a test can wait for.
+SHORTENED = {"RETRY_DELAYS": "1,2,4", "ACCESS_CHECK": "1"}
 ARRIVES_WITHIN = 240.0  # seconds; a program that was struck often is started again after half a minute
 
 

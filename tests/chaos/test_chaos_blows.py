@@ -34,19 +34,17 @@ def strike(experiment: Experiment, crew: Crew, program: Program) -> str:
 
 
 def test_programs_struck_at_random(experiment: Experiment, system: System, is_long: bool) -> None:
-    """SIGKILL, SIGTERM or SIGSTOP to a child or a parent of any program, while two pages are in trouble."""
+    """SIGKILL, SIGTERM or SIGSTOP to a child or a parent of any program, while leads of a page climb the ladder."""
     blows, leads_for_each = (100, 30) if is_long else (12, 30)
     system.graph.set_latency(0.1, jitter=0.2)
-    pages = [page.page_id for page in system.graph.pages()]
+    page = experiment.random.choice(system.graph.pages())
     crew = Crew(system, (*ALL, FETCH, MAP) if is_long else ALL).wait_ready()
     struck: list[str] = []
     while len(struck) < blows:
         experiment.deliver(leads_for_each, changes_per_post=5)
         if len(struck) == blows // 3:
-            system.graph.kill_token(pages[0])
-            system.graph.fault("status", endpoint="lead", page=pages[1])
+            system.graph.fault("status", endpoint="lead", page=page.page_id)
         if len(struck) == 2 * blows // 3:
-            system.graph.repair_token(pages[0])
             system.graph.lift()
         crew.tend_for(experiment.random.uniform(0.3, 2.0))
         if blow := strike(experiment, crew, experiment.random.choice(crew.programs)):

@@ -1,7 +1,8 @@
 """What one acknowledged record has become: decided from what the topics tell of it. Performs no I/O.
 
 fetched    its details are there, or those of a later notification of its lead (details is compacted by lead)
-skipped    its fate says so; `duplicate` alike
+skipped    its fate says so
+duplicate  its fate says so, and details of its lead are there: only of such a lead a notification is suppressed
 dead       its fate says so, and the dead letter is there
 parked     its fate says so, and the record is on the topic of parked ones
 waiting    a copy of it is still to be read: on a rung by `work retry`, on `again` by `work fetch`
@@ -85,10 +86,10 @@ def _last(evidence: Evidence) -> Told | None:
 def _as_told(last: Told, evidence: Evidence) -> Kind | None:
     """What the fate says, if the record that it speaks of is there."""
     match last.kind:
-        case "skipped" | "duplicate" as kind:
+        case "skipped":
+            return "skipped"
+        case "fetched" | "duplicate" as kind if evidence.lead_details is not None:
             return kind
-        case "fetched" if evidence.lead_details is not None:
-            return "fetched"
         case "parked" if evidence.parked is not None:
             return "parked"
         case "dead" if evidence.letter is not None:

@@ -64,7 +64,7 @@ def status(
         console = Console(highlight=False, soft_wrap=True)
         if not console.is_terminal:
             console.width = _WIDE
-        _show(account, console, every=every)
+        show(account, console, every=every)
     raise typer.Exit(0 if account.holds else 1)
 
 
@@ -88,7 +88,8 @@ def in_json(account: Account) -> dict[str, object]:
     }
 
 
-def _show(account: Account, console: Console, *, every: bool) -> None:
+def show(account: Account, console: Console, *, every: bool) -> None:
+    """For a person; `every` page, or those only of which something waits, failed or was left out."""
     console.print(_pages(account, every=every))
     console.print()
     for target, of_map in account.targets.items():

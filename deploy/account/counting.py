@@ -18,7 +18,9 @@ EXAMPLES = 5  # at most, of what is lost in each stage
 
 _AT = "promise.at >= :since AND promise.at < :until AND (:page IS NULL OR promise.page = :page)"
 _PAGES = f"SELECT origin >= :door, page, kind, count(*) FROM promise WHERE {_AT} GROUP BY 1, 2, 3"  # noqa: S608  ours
-_LOST = f"SELECT origin, page, lead, at FROM promise WHERE kind = 'lost' AND settled = 0 AND {_AT} LIMIT :most"  # noqa: S608
+_LOST = (
+    f"SELECT origin, page, lead, at FROM promise WHERE kind = 'lost' AND settled = 0 AND {_AT} ORDER BY at LIMIT :most"  # noqa: S608
+)
 _PARKED = f"""
 SELECT fate.reason, count(*) FROM fate JOIN promise USING (origin)
 WHERE fate.stage = 'fetch' AND NOT fate.moved AND promise.kind = 'parked' AND {_AT} GROUP BY 1
@@ -189,7 +191,7 @@ def _examples(books: Books, values: Mapping[str, Value]) -> Iterator[LostRecord]
         where = place(origin) if origin >= DOOR else f"{RAW} {place(origin)}"
         yield LostRecord(stage="fetch", at=where, page_id=_text(page), lead_id=_text(lead), acknowledged=at)
     for target in TARGETS:
-        lost = f"SELECT lead, partition, offset, at {_MAPPED} WHERE kind = 'lost' LIMIT :most"
+        lost = f"SELECT lead, partition, offset, at {_MAPPED} WHERE kind = 'lost' ORDER BY at LIMIT :most"
         for lead, partition, offset, at in books.connection.execute(lost, {**values, "target": target}):
             where = f"{DETAILS} {partition}@{offset}"
             yield LostRecord(stage="map", at=where, page_id=None, lead_id=_text(lead), acknowledged=at)

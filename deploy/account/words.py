@@ -48,12 +48,12 @@ def _alarms(account: Account) -> Iterable[str]:
     of_pages = {page: counts["lost"] for page, counts in account.pages.items() if counts.get("lost")}
     if of_pages:
         [page, *others] = sorted(of_pages, key=lambda page: -of_pages[page])
-        more = f" and {len(others)} other pages" if others else ""
+        more = f" and {len(others)} other page{'s' if len(others) > 1 else ''}" if others else ""
         since = min((each.acknowledged for each in fetched), default=account.now)
         yield (
             f"LOST: {sum(of_pages.values())} acknowledged records of page {page}{more} were passed over and nothing"
             f" tells what became of them, as {_named(fetched)}. Meta may still have them: `leadstream replay fetch"
-            f" --page {page} --since {moment(since - since % 1000)} --yes`"
+            f" --page {page} --since {moment(since)} --yes`"
         )
     if account.door.get("lost"):
         letters = [each for each in fetched if not each.at.startswith(RAW)]

@@ -35,7 +35,7 @@ from tests.past import OTHER_PAGE, PAGE, Past
 
 Place = tuple[str, int]  # topic and partition
 PLACES: list[Place] = [(topic, number) for topics in READS.values() for topic in topics for number in (0, 1)]
-STEPS = 150
+STEPS = 100
 CHANCES = st.integers(0, 2**32).map(random.Random)
 
 

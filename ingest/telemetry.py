@@ -81,6 +81,11 @@ GRAPH_CALLS = Counter(
     "leadstream_graph_calls", "Calls to the Graph API, by what was asked and how it ended", ["ask", "end"]
 )
 GRAPH_SECONDS = Histogram("leadstream_graph_seconds", "Duration of a call to the Graph API", ["ask"])
+ACCESS_BROKEN = Gauge(
+    "leadstream_access_broken",
+    "ALARM: apps, tokens and pages that may not read leads until a person repairs it; told by work retry",
+    multiprocess_mode="livemax",
+)
 PAGES_BROKEN = Gauge(
     "leadstream_pages_broken",
     "ALARM: 1 while META_PAGES_FILE cannot be used as it is and older pages are in force",

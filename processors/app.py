@@ -36,6 +36,7 @@ from processors.forms import Forms
 from processors.governor import Governor
 from processors.limit import Limit
 from processors.map import Map
+from processors.monitor import Monitor
 from processors.parked import Parked
 from processors.recent import RecentLeads
 from processors.releaser import Releaser
@@ -156,8 +157,22 @@ async def work_retry(stop: asyncio.Event, report: Report) -> None:
         ]
 
         async def watch_access() -> None:
-            async with following(kafka, topics(ACCESS), states.follow), asyncio.TaskGroup() as watching:
+            connections = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+            async with (
+                connections as session,
+                following(kafka, topics(ACCESS), states.follow),
+                asyncio.TaskGroup() as watching,
+            ):
                 watching.create_task(release())
+                monitor = Monitor(
+                    states=states,
+                    pages=pages,
+                    graph=GraphClient(session, meta),
+                    producer=producer,
+                    every=retry.access_check,
+                    clock=_now,
+                )
+                watching.create_task(monitor.run())
 
         async def release() -> None:
             parked = Parked()

@@ -125,6 +125,7 @@ class Fetch:
             return await self._leave(received, notification, "skipped", "sample")
         if received.topic.endswith(RAW) and self._recent.repeats(notification.lead_id, received.origin):
             return await self._leave(received, notification, "duplicate", "seen")
+        began = self._clock()
         while True:
             page = self._pages.get(notification.page_id)
             if page is None:
@@ -132,12 +133,12 @@ class Fetch:
             try:
                 return await self._fetch(received, notification, page)
             except (Turned, GraphError) as error:
-                outcome = await self._give_way(received, notification, page, error)
+                outcome = await self._give_way(received, notification, page, error, began)
             if outcome is not None:
                 return outcome
 
     async def _give_way(
-        self, received: Received, notification: Notification, page: PageAccess, error: Turned | GraphError
+        self, received: Received, notification: Notification, page: PageAccess, error: Turned | GraphError, began: int
     ) -> str | None:
         """What became of a record that was not fetched; None where it is tried again in place."""
         match error:
@@ -152,7 +153,7 @@ class Fetch:
                     return None
                 return await self._try_later(received, notification, page, error)
             case Missing():
-                return await self._miss(received, notification, page, error)
+                return await self._miss(received, notification, page, error, began)
             case _:
                 return await self._bury(received, notification, error.reason, error)
 
@@ -207,22 +208,29 @@ class Fetch:
         await self._limit.give_up()
         return await self._set_aside(received, notification, aside)
 
-    async def _miss(self, received: Received, notification: Notification, page: PageAccess, error: Missing) -> str:
+    async def _miss(
+        self, received: Received, notification: Notification, page: PageAccess, error: Missing, began: int
+    ) -> str:
         """Not there, or not for this token: Meta does not say which, the other leads of the page do."""
         if is_expired(notification.created_time, now=self._clock()):
             return await self._bury(received, notification, EXPIRED, error)
-        failed_at = first_failed_at(received)
-        if _came_back_missing(received) and failed_at and self._governor.readable_since(page, failed_at):
+        others = self._governor.readable_since(page, first_failed_at(received) or began)
+        if _came_back_missing(received) and others:
             return await self._bury(received, notification, NOT_FOUND, error)
-        self._governor.missed(page, notification.lead_id)
+        if not others:
+            self._governor.missed(page, notification.lead_id)
         await self._limit.give_up()
-        return await self._set_aside(received, notification, parked(received, NOT_FOUND))
+        # Since it began: another lead that was read meanwhile tells as much as one that will be.
+        return await self._set_aside(received, notification, parked(received, NOT_FOUND), since=began)
 
-    async def _set_aside(self, received: Received, notification: Notification, aside: Aside) -> str:
+    async def _set_aside(
+        self, received: Received, notification: Notification, aside: Aside, *, since: int | None = None
+    ) -> str:
         await self._asking.tell()
+        now = self._clock() if since is None else since
         await patience.deliver(
             self._producer,
-            set_aside(received, aside.topic, reason=aside.reason, attempt=aside.attempt, now=self._clock()),
+            set_aside(received, aside.topic, reason=aside.reason, attempt=aside.attempt, now=now),
             self._fate(received, notification, aside.fate, aside.reason),
         )
         return aside.fate

@@ -27,6 +27,7 @@ UNESTIMATED_MS = (
 )
 BLOCKED_MS = 3_600_000  # policy blocks last hours
 LOAD_MS = 3_600_000  # what a header said is true for no longer than the window it speaks of
+ANSWERED = "answered"  # why a page is open that was in doubt
 MISSING_IN_A_ROW = 5  # different leads of a page that are not there: then it is not the leads
 UNANSWERED_MS, UNANSWERED_CALLS = 5_000, 3  # so long and so often, while others are answered: then it is the page
 STORM_MS = 30_000
@@ -95,7 +96,7 @@ class Governor:
         self._unanswered.pop(page.page_id, None)
         self._observe(page, usage)
         if self._states.of(self._key(page)).state == "doubtful":
-            self._decide(page, "page", "open", "answered")
+            self._decide(page, "page", "open", ANSWERED)
 
     def refused(self, page: PageAccess, error: GraphError, lead_id: str) -> Standing | None:
         """Meta refused a lead of the page: how that leaves the page, or None where it says nothing about it."""
@@ -132,9 +133,10 @@ class Governor:
         return known if known.state != "open" else self._decide(page, "page", "doubtful", reason)
 
     def readable_since(self, page: PageAccess, since: int) -> bool:
-        """Whether leads of the page could be read after a time: one was, or the page was seen repaired."""
+        """Whether a lead of the page was read after a time, by this worker or the one before it."""
         known = self._states.of(self._key(page))
-        return self._answered.get(page.page_id, 0) > since or (known.state == "open" and known.at > since)
+        told = known.at if known.state == "open" and known.reason == ANSWERED else 0
+        return max(told, self._answered.get(page.page_id, 0)) > since
 
     @property
     def silent(self) -> bool:

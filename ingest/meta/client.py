@@ -21,7 +21,7 @@ TIMEOUT = aiohttp.ClientTimeout(total=10, sock_connect=5)  # seconds
 NODE_BYTES = 2 * 2**20  # bytes, decompressed; a lead is a few kB, a form with hundreds of options some 100 kB
 BATCH_BYTES = 16 * 2**20
 
-_AskName = Literal["lead", "form", "leads-batch"]
+_AskName = Literal["lead", "form", "leads-batch", "lead-access", "token"]
 
 
 class GraphClient:
@@ -54,23 +54,39 @@ class GraphClient:
 
         Meta counts every item as a call. GraphError where the batch as a whole failed.
         """
-        asks = [graph.ask_lead(lead_id, fields) for lead_id, _ in wanted]
-        keys = [self._key(page) for _, page in wanted]
-        with _measured("leads-batch"):
-            received = await _receive(
-                self._session.post(
-                    self._base,
-                    data=graph.ask_batch(list(zip(asks, keys, strict=True))),
-                    timeout=self._timeout,
-                    allow_redirects=False,
-                ),
-                BATCH_BYTES,
-            )
-            items = graph.read_batch(*received, asks)
+        asks = [(graph.ask_lead(lead_id, fields), self._key(page)) for lead_id, page in wanted]
+        items = await self._batch("leads-batch", asks)
         for item in items:
             if isinstance(item, Answer):
                 self._tell_version(item)
         return items
+
+    async def leads_are_readable(self, page: PageAccess) -> bool | None:
+        """Whether the page's token may read its leads; None where Meta does not say. GraphError otherwise."""
+        return graph.read_lead_access(await self._node("lead-access", graph.ask_lead_access(page.page_id), page))
+
+    async def token_is_valid(self, page: PageAccess) -> bool | None:
+        """Whether the page's token is, without using it; None where its app is not known, or Meta does not say.
+
+        GraphError otherwise.
+        """
+        secret = self._settings.secret_of(page.app_id)
+        if page.app_id is None or secret is None:
+            return None
+        [item] = await self._batch("token", [(graph.ask_token(page.token), graph.app_key(page.app_id, secret))])
+        if isinstance(item, GraphError):
+            raise item
+        return graph.read_token(item)
+
+    async def _batch(self, name: _AskName, asks: Sequence[tuple[Ask, Key]]) -> tuple[Answer | GraphError, ...]:
+        with _measured(name):
+            received = await _receive(
+                self._session.post(
+                    self._base, data=graph.ask_batch(asks), timeout=self._timeout, allow_redirects=False
+                ),
+                BATCH_BYTES,
+            )
+            return graph.read_batch(*received, [ask for ask, _ in asks])
 
     async def _node(self, name: _AskName, ask: Ask, page: PageAccess) -> Answer:
         key = self._key(page)

@@ -11,7 +11,7 @@ by one log line and a gauge. Sentences name file, page and field and quote no va
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
@@ -53,12 +53,18 @@ class Pages:
 
     def get(self, page_id: str) -> PageAccess | None:
         """What opens a page; None where we hold nothing for it, which its caller decides about."""
-        if self._clock() - self._looked_at >= LOOK_EVERY:
-            self._looked_at = self._clock()
-            self._look()
+        self._look()
         return self._pages.get(page_id)
 
+    def all(self) -> Collection[PageAccess]:
+        """Every page we hold something for."""
+        self._look()
+        return self._pages.values()
+
     def _look(self) -> None:
+        if self._clock() - self._looked_at < LOOK_EVERY:
+            return
+        self._looked_at = self._clock()
         seen = {file: _stamp(file) for file in self._stamps}
         if seen == self._stamps:
             self._changing = None

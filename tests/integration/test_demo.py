@@ -102,7 +102,7 @@ def test_it_leaves_nothing_on_a_cluster_that_stays_and_nothing_running_when_inte
     assert "are deleted from your Kafka" in out
     assert "Nothing is left running." in out
     assert demo.running() == []
-    assert topics(bootstrap) == before
+    eventually(lambda: topics(bootstrap) == before, 15, "what the controller has deleted gone from every broker's list")
 
 
 def test_what_cannot_be_is_a_sentence_with_the_logs_and_leaves_nothing_running(demo: Demo, registry_url: str) -> None:

@@ -242,6 +242,24 @@ def test_a_lead_that_comes_back_and_is_still_not_there_is_dead_when_another_of_i
     assert dead.value == notified(7).value
 
 
+def test_a_lead_that_is_not_there_while_another_of_its_page_is_read_brings_no_doubt_on_the_page() -> None:
+    worker = Worker(*MISSING[:6])
+
+    async def scenario() -> None:
+        missing = asyncio.create_task(worker.step.run(notified(7)))
+        await asyncio.sleep(0)
+        worker.now += 1
+        worker.governor.answered(PAGE, Usage())
+        await missing
+
+    asyncio.run(scenario())
+    [parked] = worker.broker.on(PARKED)
+    assert worker.broker.on(ACCESS) == []
+    worker.meta.errors = [MISSING[0]]
+    worker.run(came_back(parked))
+    assert len(worker.broker.on(DEAD)) == 1
+
+
 def test_a_lead_that_comes_back_and_is_still_not_there_is_parked_again_while_nothing_of_its_page_was_read() -> None:
     worker = Worker(*MISSING[:7])
     [parked] = worker.run(notified(7)).on(PARKED)

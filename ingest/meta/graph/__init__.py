@@ -1,9 +1,11 @@
 """What to ask the Graph API, and how to read what it says. Performs no I/O of its own.
 
-`asks` says what to ask, `answers` reads what comes back, `usage` the budgets in its headers, `forms` makes a form's
-snapshot, `text` is the way from bytes to JSON. Ids are strings, and integers never pass through a float.
+`asks` says what to ask, `answers` reads what comes back, `usage` the budgets in its headers, `access` asks about access
+itself, `forms` makes a form's snapshot, `text` is the way from bytes to JSON. Ids are strings, and integers never pass
+through a float.
 """
 
+from ingest.meta.graph.access import app_key, ask_lead_access, ask_token, read_lead_access, read_token
 from ingest.meta.graph.answers import Answer, Page, read_answer, read_batch, read_page
 from ingest.meta.graph.asks import (
     BATCH_SIZE,
@@ -36,13 +38,18 @@ __all__ = [
     "Page",
     "Snapshot",
     "Usage",
+    "app_key",
     "appsecret_proof",
     "ask_batch",
     "ask_form",
     "ask_lead",
+    "ask_lead_access",
+    "ask_token",
     "read_answer",
     "read_batch",
+    "read_lead_access",
     "read_page",
+    "read_token",
     "read_usage",
     "snapshot",
 ]

@@ -71,7 +71,7 @@ class Ask:
     method: Literal["GET"] = "GET"
     path: str
     params: tuple[tuple[str, str], ...] = ()
-    about: str
+    about: str | None  # None where the answer is no node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,6 +143,31 @@ def test_a_forms_version_survives_new_leads_and_not_a_new_question(scene: Scene)
     assert version() != before
 
 
+def test_a_token_is_asked_about_without_being_used(scene: Scene) -> None:
+    page = access(scene.page)
+    assert scene.do(lambda client: client.token_is_valid(page)) is True
+    scene.admin.kill_token(scene.page.page_id)
+    scene.admin.forget_calls()
+    assert scene.do(lambda client: client.token_is_valid(page)) is False
+    assert scene.admin.calls().by_code.keys() == {"0"}
+    assert set(scene.admin.calls().by_endpoint) == {"batch", "debug_token"}
+    scene.admin.repair_token(scene.page.page_id)
+    assert scene.do(lambda client: client.token_is_valid(page)) is True
+
+
+def test_a_token_of_an_app_that_is_not_known_is_not_asked_about(scene: Scene) -> None:
+    page = replace(access(scene.page), app_id=None)
+    assert scene.do(lambda client: client.token_is_valid(page)) is None
+
+
+@pytest.mark.parametrize("how", get_args(Refused))
+def test_whether_a_pages_leads_may_be_read_is_asked_of_the_page(scene: Scene, how: Refused) -> None:
+    page = access(scene.page)
+    assert scene.do(lambda client: client.leads_are_readable(page)) is True
+    scene.admin.revoke_access(scene.page.page_id, how=how)
+    assert scene.do(lambda client: client.leads_are_readable(page)) is False
+
+
 def test_another_version_that_serves_is_told(scene: Scene) -> None:
     with capture_logs() as told:
         served = replace(scene, version="v19.0").lead().version

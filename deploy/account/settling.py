@@ -27,9 +27,9 @@ SELECT promise.origin, promise.at, details.origin, details.at
 FROM promise LEFT JOIN details ON details.lead = promise.lead
 WHERE settled = 0 AND promise.origin > ? ORDER BY promise.origin LIMIT ?
 """
-# That of the door is about the letter, that of fetch about what came of it: it comes last, and is the later one.
+# That of the door is about the letter, that of fetch about what came of it: it comes last and takes its place.
 _FATES = """
-SELECT promise.origin, fate.stage, fate.moved, fate.kind, fate.seq, fate.at, fate.topic, fate.partition, fate.offset
+SELECT promise.origin, fate.moved, fate.kind, fate.seq, fate.at, fate.topic, fate.partition, fate.offset
 FROM promise CROSS JOIN fate USING (origin)
 WHERE promise.settled = 0 AND promise.origin BETWEEN ? AND ? AND fate.stage IN ('ingest', 'fetch')
 ORDER BY fate.stage DESC
@@ -74,9 +74,9 @@ def settle(books: Books, again: str) -> None:
 
 def _find(connection: sqlite3.Connection, first: int, last: int, again: str) -> Mapping[int, _Found]:
     found: dict[int, _Found] = defaultdict(_Found)
-    for origin, stage, moved, kind, seq, at, topic, *place in connection.execute(_FATES, (first, last)):
+    for origin, moved, kind, seq, at, topic, *place in connection.execute(_FATES, (first, last)):
         source = (place[0], place[1]) if topic == again else None
-        found[origin].told[bool(moved)] = Told(kind=kind, seq=seq if stage == "fetch" else -1, at=at, source=source)
+        found[origin].told[bool(moved)] = Told(kind=kind, seq=seq, at=at, source=source)
     for origin, topic, partition, offset, at, unread in connection.execute(_COPIES, (first, last)):
         found[origin].copies[topic] = Copy(at=at, unread=bool(unread), place=(partition, offset))
     for origin, at in connection.execute(_LETTERS, (first, last)):

@@ -24,6 +24,7 @@ from ingest.records import (
     dead_letter,
     fate_record,
     headers,
+    sent_again,
 )
 from tests.cluster import NOW, Cluster
 from tests.past import OTHER_PAGE, PAGE, Past
@@ -233,6 +234,35 @@ def test_a_dead_letter_is_open_until_it_is_sent_back_and_its_record_ends(past: P
     assert (kinds(account), account.dead) == ({"dead": 1}, {("fetch", "not-found"): 1})
 
 
+def test_a_dead_letter_is_open_though_the_redrive_of_the_one_before_was_told_after_it(past: Past) -> None:
+    letter = past.bury(past.raw())
+    past.bury(past.back(letter), "bad-ask")
+    past.tell(letter, "redriven", "not-found")
+    account = past.account()
+    assert (kinds(account), account.dead) == ({"dead": 1}, {("fetch", "bad-ask"): 1})
+
+
+def test_a_notification_of_a_lead_that_was_fetched_before_can_be_lost(past: Past) -> None:
+    """One that nothing was told of, and one that waited: older details do not speak for them."""
+    first = past.raw()
+    past.arrive(first)
+    silent, waited = past.raw(lead=past.lead_of(first)), past.raw(lead=past.lead_of(first))
+    past.wait(waited)
+    assert kinds(past.account()) == {"fetched": 1, "lost": 2}
+    past.arrive(past.raw(lead=past.lead_of(first)))
+    assert silent.partition == waited.partition
+    assert kinds(past.account()) == {"fetched": 4}
+
+
+def test_a_clock_that_is_behind_does_not_hide_what_fetch_said_of_the_newest_copy(past: Past) -> None:
+    """Its details are dated before the copy they came of, and the release was told last."""
+    copy = past.park(past.raw())
+    again = past.cluster.put(replace(sent_again(copy), timestamp=NOW + 3_000_000))
+    past.arrive(again)
+    past.tell(copy, "released", "no-token")
+    assert kinds(past.account()) == {"fetched": 1}
+
+
 class TestTheDoorsDeadLetters:
     def test_are_a_line_of_their_own_open_or_sent_back(self, past: Past) -> None:
         first, _ = put_at_the_door(past), put_at_the_door(past)
@@ -250,6 +280,17 @@ class TestTheDoorsDeadLetters:
         assert dict(account.door) == {"kept": 1, "fetched": 1}
         assert account.dead == {("ingest", "lead-id-missing"): 1}
         assert account.holds
+
+    def test_end_as_fetch_says_wherever_the_redrive_was_told(self, past: Past) -> None:
+        """The two fates have different keys, so their offsets say nothing about which came first."""
+        letter = put_at_the_door(past)
+        for _ in range(20):
+            past.tell(past.raw(), "skipped", "sample")
+        past.tell(letter, "redriven", stage="ingest")
+        again = past.back(letter)
+        past.bury(again, "bad-ask")
+        account = past.account()
+        assert (dict(account.door), account.dead) == ({"dead": 1}, {("fetch", "bad-ask"): 1})
 
 
 def put_at_the_door(past: Past) -> Received:
@@ -303,6 +344,13 @@ def test_what_map_gave_up_is_dead_until_it_is_mapped(past: Past) -> None:
     assert lost(past.account()) == [("map", at(again, DETAILS))]
     past.map(again)
     assert past.account().targets[LEADS] == {"mapped": 1}
+
+
+def test_what_map_left_out_after_it_gave_up_an_older_answer_is_left_out(past: Past) -> None:
+    raw = past.raw()
+    past.bury(past.fetch(raw), "damaged", stage="map")
+    past.tell(past.fetch(raw), "skipped", "poorer", stage="map")
+    assert past.account().targets[LEADS] == {"skipped": 1}
 
 
 def test_a_replay_loses_nothing_by_its_group_standing_back(past: Past) -> None:

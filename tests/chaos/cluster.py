@@ -2,6 +2,7 @@
 
 import socket
 import subprocess
+from functools import partial
 from pathlib import Path
 
 from deploy.sandbox import Process, Silent, artifacts
@@ -60,7 +61,7 @@ class Cluster:
         for node in nodes:
             if node != CONTROLLER:
                 at = {"bootstrap.servers": f"127.0.0.1:{self._ports[node]}"}
-                eventually(lambda at=at: tells_its_brokers(at), 90, f"broker {node} answers")
+                eventually(partial(tells_its_brokers, at), 90, f"broker {node} answers")
 
     def node(self, number: int) -> Process:
         """The process of a node, to kill, pause and stop."""

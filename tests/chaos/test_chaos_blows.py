@@ -34,17 +34,19 @@ def strike(experiment: Experiment, crew: Crew, program: Program) -> str:
 
 
 def test_programs_struck_at_random(experiment: Experiment, system: System, is_long: bool) -> None:
-    """SIGKILL, SIGTERM or SIGSTOP to a child or a parent of any program, while leads of a page climb the ladder."""
+    """SIGKILL, SIGTERM or SIGSTOP to a child or a parent of any program, while leads are parked or on the ladder."""
     blows, leads_for_each = (100, 30) if is_long else (12, 30)
     system.graph.set_latency(0.1, jitter=0.2)
-    page = experiment.random.choice(system.graph.pages())
+    dead, silent = experiment.random.sample(system.graph.pages(), 2)
     crew = Crew(system, (*ALL, FETCH, MAP) if is_long else ALL).wait_ready()
     struck: list[str] = []
     while len(struck) < blows:
         experiment.deliver(leads_for_each, changes_per_post=5)
         if len(struck) == blows // 3:
-            system.graph.fault("status", endpoint="lead", page=page.page_id)
+            system.graph.kill_token(dead.page_id)
+            system.graph.fault("status", endpoint="lead", page=silent.page_id)
         if len(struck) == 2 * blows // 3:
+            system.graph.repair_token(dead.page_id)
             system.graph.lift()
         crew.tend_for(experiment.random.uniform(0.3, 2.0))
         if blow := strike(experiment, crew, experiment.random.choice(crew.programs)):

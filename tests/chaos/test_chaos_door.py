@@ -22,10 +22,11 @@ from tests.door import Sender, leadgen, post_of, sending_to, signed
 from tests.programs import Program, System
 
 IN_FLIGHT = 8 * 2**20
-QUEUE = 64 * 2**20  # what the producer may hold
-# A body is held as it came, read into records, and its records are what the producer holds; Python gives memory back
-# late. What connections take beside it is in the kernel.
-GROWTH = 4 * IN_FLIGHT + QUEUE
+# What is in flight is counted in bytes of bodies, and the smallest change has 115. Until the broker has it, it is a
+# record with its headers, in Python and once more in librdkafka: 5 kB were seen.
+HELD = IN_FLIGHT // 115 * 6000
+# What a connection holds before the door counts it: aiohttp's buffer, twice READ_BYTES, and itself.
+CONNECTION = 64 * 1024
 MOST_CONNECTIONS = 4000  # so that the machine survives
 CHANGES = 300  # a delivery of them is 35 kB, and costs the door far more than its sender
 
@@ -38,6 +39,7 @@ class Senders:
     secret: str
     acknowledged: set[int] = field(default_factory=set)
     answers: Counter[str] = field(default_factory=Counter)
+    most_open: int = 0  # POSTs that waited for their answer at once
     leads: Iterator[int] = field(default_factory=lambda: numbers(10**15))
 
     async def post(self, changes: int = 1) -> str:
@@ -55,7 +57,7 @@ class Senders:
 
     async def flood(self, rate: float, seconds: float, changes: int) -> None:
         """So many POSTs a second, whether the ones before are answered or not."""
-        began = time.monotonic()
+        began, before = time.monotonic(), self.answers.total()
         async with asyncio.TaskGroup() as posts:
             sent = 0
             while (passed := time.monotonic() - began) < seconds:
@@ -63,6 +65,7 @@ class Senders:
                     posts.create_task(self.post(changes))
                     sent += 1
                 await asyncio.sleep(0.005)  # the pace of the flood
+                self.most_open = max(self.most_open, before + sent - self.answers.total())
 
     async def capacity(self, seconds: float, changes: int) -> float:
         """POSTs a second when each sender waits for its answer."""
@@ -209,7 +212,7 @@ def test_slow_and_endless_bodies(experiment: Experiment, system: System, serve: 
     )
     assert refused >= 190, told  # a reset can overtake an answer
     assert door.answers["200"] >= 0.9 * door.answers.total()
-    assert grown < GROWTH
+    assert grown < 300 * CONNECTION + IN_FLIGHT
     assert serve.children() == [child]
 
 
@@ -247,7 +250,7 @@ def test_as_many_connections_as_there_may_be(experiment: Experiment, system: Sys
     remark = f"{opened} connections where {hard} files may be open, memory +{grown / 2**20:.0f} MB"
     count(experiment, door, over=over, remark=remark)
     assert door.answers == {"200": 20}
-    assert grown < GROWTH
+    assert grown < opened * CONNECTION
     assert serve.children() == [child]
 
 
@@ -281,12 +284,12 @@ def test_more_connections_than_the_door_may_open(experiment: Experiment, system:
 
 def test_three_times_the_load(experiment: Experiment, system: System, serve: Program, is_long: bool) -> None:
     """What it can take is measured first; of three times as much it refuses the rest, in bounded memory."""
-    seconds = 30.0 if is_long else 8.0
+    seconds = 30.0 if is_long else 5.0
     [child] = serve.children()
 
     async def run() -> tuple[Senders, float, Counter[str], int]:
         async with senders(system) as door:
-            capacity = await door.capacity(5.0, CHANGES)
+            capacity = await door.capacity(3.0, CHANGES)
             before, peak = memory(child, "VmRSS"), memory(child, "VmHWM")
             taken = Counter(door.answers)
             await door.flood(3 * capacity, seconds, CHANGES)
@@ -295,9 +298,9 @@ def test_three_times_the_load(experiment: Experiment, system: System, serve: Pro
     door, capacity, answers, grown = asyncio.run(run())
     over = time.monotonic()
     assert_it_serves(system)
-    told = f"{capacity:.0f} POSTs/s of {CHANGES}; of three times that {dict(answers)}, memory +{grown / 2**20:.0f} MB"
-    count(experiment, door, over=over, remark=told)
-    assert set(answers) <= {"200", "503"}
+    seen = f"{capacity:.0f} POSTs/s of {CHANGES} leads; of three times that {dict(answers)}"
+    count(experiment, door, over=over, remark=f"{seen}; memory +{grown / 2**20:.0f} MB")
     assert answers["503"] > 0
-    assert grown < GROWTH
+    assert answers["200"] + answers["503"] >= 0.99 * answers.total()  # the sender is on the same cores
+    assert grown < HELD + door.most_open * CONNECTION
     assert serve.children() == [child]

@@ -2,10 +2,12 @@
 
 import time
 from collections import Counter
+from functools import partial
 
 import pytest
 
 from deploy.sandbox import Sandbox
+from deploy.sandbox.graph.shapes import FaultKind
 from ingest.records import AGAIN, DEAD, LEADS, PARKED, RETRY, Received
 from tests.chaos.crew import FETCH, MAP, Crew
 from tests.chaos.experiment import Experiment
@@ -57,10 +59,10 @@ def test_everything_at_once_goes_wrong_at_meta(experiment: Experiment, system: S
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", ["status", "html", "empty", "unavailable", "truncated", "short", "reset"])
-def test_meta_answers_nobody(experiment: Experiment, system: System, kind: str) -> None:
+def test_meta_answers_nobody(experiment: Experiment, system: System, kind: FaultKind) -> None:
     """Of every page, for twenty seconds."""
     Crew(system).wait_ready()
-    system.graph.fault(kind)  # type: ignore[arg-type]  one of the fault's kinds
+    system.graph.fault(kind)
     experiment.deliver(100, changes_per_post=5)
     time.sleep(20)  # how long it lasts
     met = system.graph.lift()
@@ -120,9 +122,13 @@ def slowest(system: System, experiment: Experiment, pages: list[str]) -> float:
         began = time.monotonic()
         for page in pages:
             experiment.deliver(5, page=page)
-        eventually(lambda wanted=wanted: len(system.keys(LEADS)) >= wanted, 60, "they arrive")
+        eventually(partial(has_arrived, system, wanted), 60, "they arrive")
         sent.append(time.monotonic() - began)
     return max(sent)
+
+
+def has_arrived(system: System, leads: int) -> bool:
+    return len(system.keys(LEADS)) >= leads
 
 
 def aside(system: System) -> str:

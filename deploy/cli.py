@@ -14,6 +14,7 @@ from deploy.account import status
 from deploy.dead import dead
 from deploy.demo import demo
 from deploy.parent import Program, listen, supervise
+from deploy.parked import parked
 from deploy.replay import replay
 from deploy.sandbox.cli import sandbox
 from deploy.sandbox.deliver import deliver
@@ -45,6 +46,7 @@ app.add_typer(sandbox, name="sandbox")
 app.add_typer(topics, name="topics")
 app.add_typer(replay, name="replay")
 app.add_typer(dead, name="dead")
+app.add_typer(parked, name="parked")
 app.command()(demo)
 app.command()(status)
 app.command()(tail)

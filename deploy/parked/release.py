@@ -94,7 +94,7 @@ class Stock:
         """What still waits and is wanted, one at a time; of each page in the order in which it was parked."""
         for received in reader.read(self._topics(PARKED), until=self._ends):
             waiting = self._places.get((received.partition, received.offset))
-            if waiting is not None and wanted(entry := _entry(received, waiting)):
+            if waiting is not None and self._parked.waits(waiting) and wanted(entry := _entry(received, waiting)):
                 yield entry
 
 
@@ -109,7 +109,7 @@ def openings(states: AccessStates, pages: Iterable[PageAccess], *, now: int) -> 
     return [
         (standing, Standing(state="open", key=standing.key, reason="released", at=now, page_id=page_id))
         for standing, page_id in stand
-        if standing.state != "open"
+        if standing.state in ("broken", "doubtful")
     ]
 
 
@@ -123,14 +123,14 @@ def parcels(
     for number, entry in enumerate(stock.entries(reader, wanted), 1):
         yield parcel(entry)
         if number % _HEAR_EVERY == 0:
-            pass
+            stock.hear(second)
 
 
 def parcel(entry: Entry) -> Parcel:
     """The record as it was, and the fate that names the place where it lay."""
     received = entry.received
     # What was tried through the whole ladder begins at its foot; what waited for access is at the try it was.
-    dropped: tuple[HeaderName, ...] = ("attempt",) if False else ()
+    dropped: tuple[HeaderName, ...] = ("attempt",) if entry.reason == EXHAUSTED else ()
     fate = fate_record(
         received, "released", stage="fetch", reason=entry.reason, page_id=entry.page_id, lead_id=entry.lead_id
     )

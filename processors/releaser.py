@@ -121,8 +121,8 @@ class Releaser:
             some = read[start : start + _SENT_AT_ONCE]
             going = [received for _, received in some if received is not None]
             # The record first: a fate that went ahead of it would close what was never sent.
-            await patience.deliver(self._producer, *(_again(received) for received in going))
-            await patience.deliver(self._producer, *(_released(received) for received in going))
+            await patience.deliver(self._producer, *(again(received) for received in going))
+            await patience.deliver(self._producer, *(released(received) for received in going))
             for each, _ in some:
                 self._parked.close(each)
             telemetry.RECORDS.labels(worker="retry", outcome="released").inc(len(going))
@@ -151,13 +151,15 @@ class Releaser:
         return [(each, found.get(place)) for each, place in zip(waiting[:through], places, strict=False)]
 
 
-def _again(received: Received) -> Record:
+def again(received: Received) -> Record:
+    """What is sent for a parked record, untouched but for a header that no longer holds."""
     # What was tried through the whole ladder begins at its foot; what waited for access is at the try it was.
     dropped: tuple[HeaderName, ...] = ("attempt",) if received.header("fate-reason") == EXHAUSTED else ()
     return sent_again(received, without=dropped)
 
 
-def _released(received: Received) -> Record:
+def released(received: Received) -> Record:
+    """The fate that closes exactly this parked record: it names its place."""
     page_id = (received.key or b"").decode("utf-8", "replace")
     try:
         lead_id = Notification.read(received.value or b"", page_id=page_id).lead_id

@@ -6,13 +6,13 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from deploy.moments import Since
 from deploy.sending import USUAL_RATE, Later, NotSent, Rate, send_all
+from deploy.table import cell, iso, print_aligned
 from ingest.reading import Reader, ReadingError
 from ingest.records import DEAD, Received, Stage, Topics
 from ingest.settings import KafkaSettings, read
@@ -57,12 +57,12 @@ def list_(
         newest = heapq.nlargest(max(last, 1), _counted(found, counts), key=lambda told: told[0])
     rows = [told for _, told in reversed(newest[:last])]
     if as_json:
-        typer.echo(json.dumps({"letters": rows, "counts": _count_rows(counts)}, indent=2, default=_iso))
+        typer.echo(json.dumps({"letters": rows, "counts": _count_rows(counts)}, indent=2, default=iso))
         return
     if rows:
-        _print_aligned([_COLUMNS, *(tuple(_cell(value) for value in row.values()) for row in rows)])
+        print_aligned([_COLUMNS, *(tuple(cell(value) for value in row.values()) for row in rows)])
         typer.echo()
-    _print_aligned([(str(number), *told) for told, number in sorted(counts.items())])
+    print_aligned([(str(number), *told) for told, number in sorted(counts.items())])
     typer.echo(f"{counts.total()} dead letters{f', the newest {last} of them shown' if counts.total() > last else ''}")
 
 
@@ -89,7 +89,7 @@ def show(
     if raw:
         sys.stdout.buffer.write(received.value or b"")
         return
-    _print_aligned(
+    print_aligned(
         [
             ("key", "-" if received.key is None else received.key.decode("utf-8", "replace")),
             *((name, value.decode("utf-8", "replace")) for name, value in received.headers),
@@ -192,10 +192,10 @@ def _show(planned: Plan, *, as_json: bool) -> None:
         typer.echo(json.dumps({"send": plan_rows, "leave": left_rows}, indent=2))
         return
     typer.echo(f"{planned.ways.total()} dead letters to send back")
-    _print_aligned([(f"  {number}", stage, reason, f"to {topic}") for stage, reason, topic, number in ways])
+    print_aligned([(f"  {number}", stage, reason, f"to {topic}") for stage, reason, topic, number in ways])
     if refusals:
         typer.echo(f"{planned.refusals.total()} without a way back")
-        _print_aligned([(f"  {number}", stage, reason, why) for stage, reason, why, number in refusals])
+        print_aligned([(f"  {number}", stage, reason, why) for stage, reason, why, number in refusals])
 
 
 def _count_rows(counts: Counter[tuple[str, str, State]]) -> list[dict[str, object]]:
@@ -203,20 +203,3 @@ def _count_rows(counts: Counter[tuple[str, str, State]]) -> list[dict[str, objec
         {"stage": stage, "reason": reason, "state": state, "letters": number}
         for (stage, reason, state), number in sorted(counts.items())
     ]
-
-
-def _print_aligned(rows: Iterable[tuple[str, ...]]) -> None:
-    table = list(rows)
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S")
-    return "-" if value is None else str(value)
-
-
-def _iso(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import subprocess
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from deploy import replay
-from deploy.account import take_account
+from deploy.account import Account, take_account
 from deploy.account.positions import Group
 from deploy.topics import admin_client
 from ingest.kafka import ConfluentProducer
@@ -96,6 +97,36 @@ def test_the_account_holds_at_every_moment_while_workers_are_killed(system: Syst
     shown = status()
     assert (shown.returncode, "Every acknowledged lead is accounted for: " in shown.stdout) == (0, True)
     print(f"\n{looks} looks while workers were killed, {sum(told['total'].values())} records, 0 lost")  # noqa: T201  the figure
+
+
+def test_what_waits_and_is_parked_is_accounted_for_until_it_is_fetched(system: System, status: Status) -> None:
+    """Meta does not answer, then a token is dead, then both are repaired; fetch and retry are killed now and then."""
+    ladder = {"RETRY_DELAYS": "1,2,4", "ACCESS_CHECK": "0.5"}
+    commands = (("serve",), ("work", "fetch"), ("work", "retry"), ("work", "map"))
+    programs = {command[-1]: system.start(*command, **ladder).wait_ready() for command in commands}
+    dead, *others = [page.page_id for page in system.graph.pages()]
+    seen: Counter[str] = Counter()
+
+    def look() -> Account:
+        account = take_account(status.settings, status.folder / "books.sqlite")
+        assert (account.lost.examples, account.notes) == ((), ())
+        seen.update(+Counter({str(kind): number for kind, number in account.total.items()}))
+        return account
+
+    system.graph.kill_token(dead)
+    silent = system.graph.fault("status", page=others[0])
+    system.graph.wait(system.graph.deliver(system.webhook, 60, changes_per_post=3).job)
+    eventually(lambda: look() and seen["parked"] and seen["waiting"], 60, "some are parked, and some were waiting")
+    assert programs["fetch"].kill_child()
+    account = look()
+    assert dead in {each.page_id for each in account.access}
+    assert account.parked
+    system.graph.repair_token(dead)
+    system.graph.lift(silent)
+    assert programs["retry"].kill_child()
+    eventually(lambda: look().total["fetched"] == len(system.records(RAW)), 90, "all of them fetched")
+    assert set(system.graph.acknowledged()) == system.keys(DETAILS)
+    assert status().returncode == 0
 
 
 def test_what_a_worker_has_passed_over_is_named_and_the_advice_brings_it_back(system: System, status: Status) -> None:

@@ -6,7 +6,8 @@ rebalance and at the end, takes its offsets from `Window.low_marks`.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import ClassVar, Protocol, cast
 
 from aiokafka import AIOKafkaConsumer
@@ -21,6 +22,7 @@ from ingest import telemetry
 from processors.window import Partition, Window
 
 DRAIN_SECONDS = 5.0
+LEAVE_SECONDS = 4.0  # longer than a heartbeat's interval, which is how long a join takes
 SEEK_SECONDS = 20.0  # less than Faust's own patience, broker_request_timeout
 
 
@@ -68,8 +70,16 @@ class WindowedConsumer(Consumer):
         telemetry.log("info", "worker.revoked", partitions=len(revoked))
 
     async def on_stop(self) -> None:
+        # Else aiokafka answers a rebalance that comes now with a join, and its stop ends that join without leaving: the
+        # group would keep partitions for a member that is gone, until its session is over.
+        await self._within(self._thread.join_no_more)
         await self._give_up(self.assignment())
+        await self._within(self._thread.leave)
         await super().on_stop()
+
+    async def _within(self, do: Callable[[], Awaitable[None]]) -> None:
+        with suppress(TimeoutError, KafkaError):
+            await asyncio.wait_for(self._thread.call_thread(do), LEAVE_SECONDS)
 
     async def perform_seek(self) -> None:
         try:
@@ -113,6 +123,18 @@ class _Thread(AIOKafkaConsumerThread):
         coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001  aiokafka asks itself so, in calls Faust passes by
         if coordinator is not None:
             coordinator.check_errors()
+
+    async def join_no_more(self) -> None:
+        """From now on a rebalance of the group is not answered; its heartbeat goes on."""
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001  aiokafka knows only to close everything
+        if coordinator is not None and not coordinator._closing.done():  # noqa: SLF001  as above
+            coordinator._closing.set_result(None)  # noqa: SLF001  as above
+
+    async def leave(self) -> None:
+        """Tells the group that its partitions are free; a join that was under way ends first."""
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001  as above
+        if coordinator is not None:
+            await coordinator._maybe_leave_group()  # noqa: SLF001  as above
 
     def _create_worker_consumer(self, transport: Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)

@@ -1,15 +1,33 @@
-"""Values of Avro topics, decoded for commands that run and end."""
+"""How commands that run and end read topics: what cannot be done is a sentence, and values of Avro are decoded."""
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Generic, TypeVar
 
+import typer
+
+from deploy.sending import NotSent
 from ingest.codec import Codec, UnknownSchema
+from ingest.reading import Reader, ReadingError
 from ingest.registry import Registry, open_registry, resolve_codec
-from ingest.settings import RegistrySettings
+from ingest.settings import KafkaSettings, RegistrySettings, read
 
 Record = TypeVar("Record", bound=Mapping[str, object])
+
+
+@contextmanager
+def reading() -> Iterator[tuple[KafkaSettings, Reader]]:
+    """A reader with the settings it has from the environment. What cannot be read or sent within it ends the command:
+    a sentence on stderr, and exit code 1.
+    """
+    settings = read(KafkaSettings)
+    try:
+        with Reader(settings) as reader:
+            yield settings, reader
+    except (ReadingError, NotSent) as error:
+        typer.echo(f"leadstream: {error}", err=True)
+        raise typer.Exit(1) from None
 
 
 class Decoder(Generic[Record]):

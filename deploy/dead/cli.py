@@ -5,17 +5,17 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import Annotated
 
 import typer
 
 from deploy.moments import Since
-from deploy.sending import USUAL_RATE, Later, NotSent, Rate, send_all
+from deploy.reading import reading
+from deploy.sending import USUAL_RATE, Later, Rate, send_all
 from deploy.table import cell, iso, print_aligned
-from ingest.reading import Reader, ReadingError
+from ingest.reading import Reader
 from ingest.records import DEAD, Received, Stage, Topics
-from ingest.settings import KafkaSettings, read
 
 from .ledger import Filter, Letter, State, read_letter
 from .redrive import Plan, letters, open_letters, parcels, plan, take_stock
@@ -50,7 +50,7 @@ def list_(
     """
     wanted = Filter(stage=stage, reason=reason, page_id=page, lead_id=lead, since=since)
     counts: Counter[tuple[str, str, State]] = Counter()
-    with _reading() as (settings, reader):
+    with reading() as (settings, reader):
         topics = Topics(prefix=settings.topic_prefix)
         found = letters(reader, topics, take_stock(reader, topics), wanted)
         # Even of none, one: what is counted is counted as it passes.
@@ -78,7 +78,7 @@ def show(
     partition, _, offset = coordinates.partition("@")
     if not (partition.isdecimal() and offset.isdecimal()):
         raise typer.BadParameter(f"{coordinates} is no <partition>@<offset>, such as 2@17.")
-    with _reading() as (settings, reader):
+    with reading() as (settings, reader):
         received = _at(reader, Topics(prefix=settings.topic_prefix)(DEAD), int(partition), int(offset))
     if received is None:
         typer.echo(f"leadstream: there is no dead letter at {coordinates}: `leadstream dead list` has them", err=True)
@@ -122,7 +122,7 @@ def redrive(
     Example: leadstream dead redrive --reason not-found --page 106777055130587 --yes
     """
     wanted = Filter(stage=stage, reason=reason, page_id=page, lead_id=lead, since=since)
-    with _reading() as (settings, reader):
+    with reading() as (settings, reader):
         topics = Topics(prefix=settings.topic_prefix)
         stock = take_stock(reader, topics)
         planned = plan(reader, topics, stock, wanted)
@@ -138,17 +138,6 @@ def redrive(
             sent = send_all(settings, each, total=total, rate=rate, later=later)
     left = f" {total - sent} were left: they have a newer answer since." if sent < total else ""
     typer.echo(f"Done: {sent} sent.{left} `leadstream dead list` shows what dies again.", err=True)
-
-
-@contextmanager
-def _reading() -> Iterator[tuple[KafkaSettings, Reader]]:
-    settings = read(KafkaSettings)
-    try:
-        with Reader(settings) as reader:
-            yield settings, reader
-    except (ReadingError, NotSent) as error:
-        typer.echo(f"leadstream: {error}", err=True)
-        raise typer.Exit(1) from None
 
 
 def _at(reader: Reader, topic: str, partition: int, offset: int) -> Received | None:

@@ -12,16 +12,18 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, get_args
 
 from ingest import telemetry
 from ingest.kafka import Producer
-from ingest.meta.errors import AccessLost, BadAsk, GraphError, Missing, Scope
+from ingest.meta.errors import BadAsk, Blocked, GraphError, Missing, OverBudget, Scope
 from ingest.meta.pages import PageAccess
 from processors import patience
 from processors.access import AccessStates, Standing, access_record
 
 LONGEST_MS = 3_600_000
+CALLS_PER_LOOK = 50  # they come out of the app's budget, which leads need too; those not asked for longest go first
+_SCOPES: tuple[Scope, ...] = get_args(Scope)
 _JITTER = 0.1  # of the time between two looks: several `work retry` look, and not at the same moment
 
 
@@ -65,6 +67,7 @@ class Monitor:
         self._clock = clock
         self._pause = pause
         self._next: dict[str, _Next] = {}
+        self._asked_at: dict[str, int] = {}
 
     async def run(self) -> None:
         """Looks for ever."""
@@ -76,44 +79,60 @@ class Monitor:
         """Opens what is seen repaired, and what is due for a trial."""
         unsettled = list(self._states.unsettled())
         telemetry.ACCESS_BROKEN.set(sum(standing.state == "broken" for standing in unsettled))
-        for standing in unsettled:
-            if self._is_due(standing) and await self._is_repaired(standing):
+        due = [standing for standing in unsettled if self._is_due(standing)]
+        if not due:
+            return
+        # Once for all of them: each key of a token is a hash, and thousands of tokens can die in one moment.
+        pages = {self._states.key(page, scope): page for page in self._pages.all() for scope in _SCOPES}
+        to_ask: list[tuple[Standing, PageAccess]] = []
+        for standing in due:
+            scope, page = _scope(standing), pages.get(standing.key)
+            if page is None:
+                # A page without a token waits for one; a token or an app that no page uses is nobody's trouble now.
+                if scope != "page":
+                    await self._open(standing)
+            elif scope == "app":
                 await self._open(standing)
+            elif self._may_ask(page, scope):
+                to_ask.append((standing, page))
+        to_ask.sort(key=lambda each: self._asked_at.get(each[0].key, 0))
+        async with asyncio.TaskGroup() as asking:
+            for standing, page in to_ask[:CALLS_PER_LOOK]:
+                asking.create_task(self._ask(standing, page))
 
-    async def _is_repaired(self, standing: Standing) -> bool:
-        scope = _scope(standing)
-        page = self._page_of(standing.key, scope)
-        if page is None:
-            # A page without a token waits for one; a token or an app that no page uses is nobody's trouble any more.
-            return scope != "page"
-        if self._is_closed_otherwise(page, standing):
-            return False
-        match scope:
-            case "token":
-                said = await self._asked(self._graph.token_is_valid(page))
-            case "page":
-                said = await self._asked(self._graph.leads_are_readable(page))
-            case "app":
-                said = None
-        return said is not False
-
-    async def _asked(self, answer: Awaitable[bool | None]) -> bool | None:
+    async def _ask(self, standing: Standing, page: PageAccess) -> None:
+        self._asked_at[standing.key] = self._clock()
+        is_token = _scope(standing) == "token"
         try:
-            return await answer
+            said = await (self._graph.token_is_valid if is_token else self._graph.leads_are_readable)(page)
         except (BadAsk, Missing):
-            return None  # Meta does not know what we mean
-        except AccessLost:
-            return False
+            said = None  # Meta does not know what we mean
+        except (OverBudget, Blocked) as error:
+            self._leave_alone(standing, error)
+            return
         except GraphError:
-            return False  # Meta does not answer, or not now: the next look asks again
+            return  # refused still, or not answered: the next look asks again
+        # While Meta was asked, others may have told more.
+        if said is not False and self._states.of(standing.key) == standing:
+            await self._open(standing)
 
-    def _is_closed_otherwise(self, page: PageAccess, standing: Standing) -> bool:
-        """Whether a call would be one that may not be made: with a dead token, or in a pause."""
-        others = (self._states.of(self._states.key(page, scope)) for scope in ("app", "token", "page"))
-        return any(other.key != standing.key and other.state in ("paused", "broken") for other in others)
+    def _may_ask(self, page: PageAccess, scope: Scope) -> bool:
+        """Whether the call is not one in a pause, nor one with a dead token.
 
-    def _page_of(self, key: str, scope: Scope) -> PageAccess | None:
-        return next((page for page in self._pages.all() if self._states.key(page, scope) == key), None)
+        A token is asked about with the app's own, so neither it nor its page stands in the way: a token and a page
+        that are broken both would wait for each other.
+        """
+        app = self._states.of(self._states.key(page, "app")).state
+        token = self._states.of(self._states.key(page, "token")).state
+        return app != "paused" if scope == "token" else not {app, token} & {"paused", "broken"}
+
+    def _leave_alone(self, standing: Standing, error: OverBudget | Blocked) -> None:
+        seconds = error.regain_after if isinstance(error, OverBudget) else None
+        before = self._next.get(standing.key)
+        wait = round(self._every * 1000) if before is None else before.wait
+        self._next[standing.key] = _Next(
+            self._clock() + (LONGEST_MS if seconds is None else round(seconds * 1000)), wait
+        )
 
     def _is_due(self, standing: Standing) -> bool:
         """The first look at what has just broken is a whole turn after it broke: repairs take people."""

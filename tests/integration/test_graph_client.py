@@ -21,10 +21,13 @@ from deploy.sandbox.graph.admin import GraphAdmin
 from deploy.sandbox.graph.errors import known_refusals
 from deploy.sandbox.graph.shapes import FaultKind, PageInfo, Refused
 from ingest.meta.client import GraphClient
-from ingest.meta.errors import AccessLost, BadAsk, Blocked, GraphError, Missing, OverBudget, Unavailable
+from ingest.meta.errors import AccessLost, BadAsk, Blocked, GraphError, Missing, OverBudget, Scope, Unavailable
 from ingest.meta.graph import BATCH_SIZE, LEAD_FIELDS, REDUCED_LEAD_FIELDS, Answer, snapshot
 from ingest.meta.pages import LOOK_EVERY, PageAccess, Pages
 from ingest.settings import AppSecret, MetaSettings
+from processors.access import AccessStates, Standing
+from processors.monitor import Monitor
+from tests.doubles import Broker
 
 Outcome = TypeVar("Outcome")
 
@@ -315,6 +318,122 @@ def test_a_page_of_a_foreign_app_works_without_a_proof_until_meta_requires_one(s
     assert isinstance(error, AccessLost)
     assert error.reason == "app-secret"
     assert scene.lead().parsed["id"] == scene.lead_id
+
+
+def dead_token_calls(scene: Scene) -> int:
+    return scene.admin.calls(token=f"page:{scene.page.page_id}#0").total
+
+
+def test_a_token_that_has_expired_or_was_replaced_is_not_valid_and_its_successor_is(scene: Scene) -> None:
+    def is_valid(page: PageAccess) -> bool | None:
+        return scene.do(lambda client: client.token_is_valid(page))
+
+    first = access(scene.page)
+    scene.admin.describe_token(scene.page.page_id, expires_at=1)
+    assert is_valid(first) is False
+    scene.admin.describe_token(scene.page.page_id)
+    assert is_valid(first) is True
+
+    renewed = scene.admin.replace_token(scene.page.page_id)
+    assert is_valid(first) is False
+    assert is_valid(replace(first, token=SecretStr(renewed))) is True
+
+
+def test_a_wrong_app_secret_cannot_ask_about_a_token(scene: Scene) -> None:
+    with pytest.raises(AccessLost):
+        replace(scene, secret="another app's").do(lambda client: client.token_is_valid(access(scene.page)))
+
+
+def test_the_inspected_token_and_the_apps_own_stand_in_no_url(scene: Scene) -> None:
+    asked: list[str] = []
+
+    async def note(_: object, __: object, started: aiohttp.TraceRequestStartParams) -> None:
+        asked.append(f"{started.url} {started.headers}")
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_start.append(note)
+    settings = MetaSettings(
+        meta_app_secrets=(AppSecret(app_id=scene.page.app_id, secret=SecretStr(scene.secret)),),
+        meta_graph_url=scene.admin.url,
+    )
+
+    async def run() -> bool | None:
+        async with aiohttp.ClientSession(trace_configs=[tracing]) as session:
+            return await GraphClient(session, settings).token_is_valid(access(scene.page))
+
+    assert asyncio.run(run()) is True
+    [line] = asked
+    assert scene.page.token not in line
+    assert scene.secret not in line
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A monitor that asks the double, and what it told; its clock is the test's."""
+
+    scene: Scene
+    clock: list[int]
+    states: AccessStates
+    broker: Broker
+
+    def breaks(self, scope: Scope) -> None:
+        key = self.states.key(access(self.scene.page), scope)
+        self.states.put(
+            Standing(state="broken", key=key, reason="r", at=self.clock[0], page_id=self.scene.page.page_id)
+        )
+
+    def look(self, times: int) -> bool:
+        """Whether anything was opened."""
+
+        async def looks(client: GraphClient) -> None:
+            monitor = Monitor(
+                states=self.states,
+                pages=self,
+                graph=client,
+                producer=self.broker,
+                every=60.0,
+                clock=lambda: self.clock[0],
+            )
+            for _ in range(times):
+                self.clock[0] += 60_000
+                await monitor.look()
+
+        before = len(self.broker.records)
+        self.scene.do(looks)
+        return len(self.broker.records) > before
+
+    def all(self) -> list[PageAccess]:
+        return [access(self.scene.page)]
+
+
+@pytest.fixture
+def watch(scene: Scene) -> Watch:
+    clock = [0]
+    states = AccessStates(secret=SecretStr("hash-key"), clock=lambda: clock[0])
+    return Watch(scene, clock, states, Broker())
+
+
+def test_a_dead_token_is_watched_for_hours_without_one_call_with_it(watch: Watch) -> None:
+    """Neither about itself nor about its page, which is broken too."""
+    watch.scene.admin.kill_token(watch.scene.page.page_id)
+    watch.breaks("token")
+    watch.breaks("page")
+    watch.scene.admin.forget_calls()
+
+    assert not watch.look(120)
+    assert dead_token_calls(watch.scene) == 0
+    assert watch.scene.admin.calls(endpoint="debug_token").total == 120
+
+    watch.scene.admin.repair_token(watch.scene.page.page_id)
+    assert watch.look(1)
+
+
+def test_a_revoked_page_is_opened_when_it_is_restored(watch: Watch) -> None:
+    watch.scene.admin.revoke_access(watch.scene.page.page_id)
+    watch.breaks("page")
+    assert not watch.look(3)
+    watch.scene.admin.restore_access(watch.scene.page.page_id)
+    assert watch.look(1)
 
 
 # Batches

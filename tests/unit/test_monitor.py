@@ -1,16 +1,16 @@
 """What was repaired is seen with as few calls as it takes, and never with a token that is known to be dead."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from itertools import pairwise
 
 import pytest
 from pydantic import SecretStr
 
-from ingest.meta.errors import AccessLost, BadAsk, GraphError, Scope, Unavailable
+from ingest.meta.errors import AccessLost, BadAsk, Blocked, GraphError, OverBudget, Scope, Unavailable
 from ingest.meta.pages import PageAccess
 from processors.access import AccessStates, Standing, State, access_record
-from processors.monitor import LONGEST_MS, Monitor
+from processors.monitor import CALLS_PER_LOOK, LONGEST_MS, Monitor
 from tests.doubles import Broker
 
 NOW = 1_795_000_000_000
@@ -22,6 +22,7 @@ class Meta:
         self.token: bool | GraphError | None = False
         self.leads: bool | GraphError | None = False
         self.asked: list[str] = []
+        self.meanwhile: Callable[[], None] = lambda: None
 
     async def token_is_valid(self, page: PageAccess) -> bool | None:
         self.asked.append("token")
@@ -29,6 +30,7 @@ class Meta:
 
     async def leads_are_readable(self, page: PageAccess) -> bool | None:
         self.asked.append("leads")
+        self.meanwhile()
         return said(self.leads)
 
 
@@ -163,3 +165,63 @@ def test_what_has_just_broken_is_not_looked_at_at_once() -> None:
     assert not desk.look(after=1.0)
     assert desk.meta.asked == []
     assert desk.look()
+
+
+def test_a_token_and_its_page_that_are_broken_both_do_not_wait_for_each_other() -> None:
+    desk = Desk()
+    desk.meta.token = desk.meta.leads = True
+    desk.happen("token", "broken")
+    desk.happen("page", "broken")
+    desk.look()
+    desk.look()
+    assert desk.states.standing(PAGE).state == "open"
+    assert desk.meta.asked == ["token", "leads"]
+
+
+def test_a_token_is_not_asked_about_while_its_app_is_paused() -> None:
+    desk = Desk()
+    desk.happen("token", "broken")
+    desk.happen("app", "paused")
+    assert not desk.look()
+    assert desk.meta.asked == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "minutes"),
+    [
+        (OverBudget("page-limit", scope="page", regain_after=600.0), 10),
+        (OverBudget("app-limit", scope="app"), 60),
+        (Blocked("blocked"), 60),
+    ],
+)
+def test_who_is_asked_too_often_is_left_alone(answer: GraphError, minutes: int) -> None:
+    desk = Desk()
+    desk.meta.leads = answer
+    desk.happen("page", "broken")
+    looks = [len(desk.meta.asked) for _ in range(minutes + 1) if not desk.look()]
+    assert looks == [*([1] * minutes), 2]
+
+
+def test_one_look_makes_so_many_calls_and_no_more_and_every_token_has_its_turn() -> None:
+    desk = Desk()
+    desk.pages.pages = [
+        PageAccess(page_id=str(number), token=SecretStr(f"token {number}"), app_id="7")
+        for number in range(2 * CALLS_PER_LOOK)
+    ]
+    for page in desk.pages.pages:
+        desk.happen("token", "broken", page)
+    desk.look()
+    assert len(desk.meta.asked) == CALLS_PER_LOOK
+    desk.meta.token = True
+    desk.look()
+    desk.look()
+    assert list(desk.states.unsettled()) == []
+
+
+def test_what_is_told_while_meta_is_asked_is_not_overwritten() -> None:
+    desk = Desk()
+    desk.meta.leads = True
+    desk.meta.meanwhile = lambda: desk.happen("page", "paused")
+    desk.happen("page", "doubtful")
+    assert not desk.look()
+    assert desk.states.standing(PAGE).state == "paused"

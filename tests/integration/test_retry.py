@@ -17,7 +17,8 @@ MANY = 3000  # three windows
 
 
 def work_retry(system: System) -> Program:
-    return system.start("work", "retry", RETRY_DELAYS="2,4,8")
+    """With a monitor that does not look while the test runs: what is open, the test says."""
+    return system.start("work", "retry", RETRY_DELAYS="2,4,8", ACCESS_CHECK="3600")
 
 
 def put(system: System, records: Sequence[Record]) -> None:
@@ -128,6 +129,7 @@ def test_workers_that_join_and_leave_share_the_rungs_and_lose_none(system: Syste
     twice = len(system.records(AGAIN)) - len(expected)
     print(f"\n{told(late)}; {twice} twice")  # noqa: T201  the figures
     assert min(min(each) for each in late.values()) >= 0
+    assert max(max(each) for each in late.values()) < 9000, "the group waited for a member that is gone (10 s)"
     assert first.stop() == 0
 
 

@@ -97,7 +97,7 @@ def show(account: Account, console: Console, *, every: bool) -> None:
         console.print(f"map       {target}: {sum(found.values())} leads = {counted(found) or 'none yet'}")
     if account.door:
         console.print(
-            f"the door  {counted(account.door)} of what it could not read (`leadstream dead list --stage ingest`)"
+            f"the door  {counted(account.door)}: what it could not read (`leadstream dead list --stage ingest`)"
         )
     for group, lag in account.lags.items():
         since = "" if lag.oldest is None else f", the oldest {ago(lag.oldest, account.now)} old"

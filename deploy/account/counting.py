@@ -131,7 +131,7 @@ class Account:
     @property
     def total(self) -> Mapping[Kind, int]:
         """All pages together."""
-        return {kind: sum(counts.get(kind, 0) for counts in self.pages.values()) for kind in KINDS if kind != "kept"}
+        return {kind: sum(counts.get(kind, 0) for counts in self.pages.values()) for kind in KINDS if kind != "open"}
 
     @property
     def expired(self) -> int:

@@ -7,7 +7,7 @@ dead       its fate says so, and the dead letter is there
 parked     its fate says so, and the record is on the topic of parked ones
 waiting    a copy of it is still to be read: on a rung by `work retry`, on `again` by `work fetch`
 unread     it is on raw, at or above where fetch has committed
-kept       a dead letter of the door that nobody has sent back yet
+open       a dead letter of the door that nobody has sent back yet
 lost       none of these
 
 A fate tells what was decided about which record: raw itself, or a copy on `again`. Whoever sends a record back (the
@@ -19,8 +19,8 @@ lies on details, dead and parked and is newer than that copy speaks for it as we
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["fetched", "waiting", "parked", "dead", "skipped", "duplicate", "unread", "kept", "lost"]
-KINDS: tuple[Kind, ...] = ("fetched", "waiting", "parked", "dead", "skipped", "duplicate", "unread", "kept", "lost")
+Kind = Literal["fetched", "waiting", "parked", "dead", "skipped", "duplicate", "unread", "open", "lost"]
+KINDS: tuple[Kind, ...] = ("fetched", "waiting", "parked", "dead", "skipped", "duplicate", "unread", "open", "lost")
 SETTLED: frozenset[Kind] = frozenset({"fetched", "parked", "dead", "skipped", "duplicate"})
 """These change only when something new is told of the record."""
 
@@ -72,7 +72,7 @@ def judge(evidence: Evidence) -> Kind:
     if evidence.unread:
         return "unread"
     if evidence.door and last is None and evidence.again is None:
-        return "kept"
+        return "open"
     return _of_what_is_newer(evidence, last)
 
 

@@ -267,17 +267,17 @@ class TestTheDoorsDeadLetters:
     def test_are_a_line_of_their_own_open_or_sent_back(self, past: Past) -> None:
         first, _ = put_at_the_door(past), put_at_the_door(past)
         account = past.account()
-        assert (account.pages, dict(account.door)) == ({}, {"kept": 2})
+        assert (account.pages, dict(account.door)) == ({}, {"open": 2})
         assert account.dead == {("ingest", "lead-id-missing"): 2}
         again = past.back(first)
         past.tell(first, "redriven", stage="ingest")
         past.stand(again)
-        assert dict(past.account().door) == {"kept": 1, "waiting": 1}
+        assert dict(past.account().door) == {"open": 1, "waiting": 1}
         past.stand(again, beyond=True)
         assert [(each.at, each.stage) for each in past.account().lost.examples] == [(first.origin, "fetch")]
         past.arrive(again)
         account = past.account()
-        assert dict(account.door) == {"kept": 1, "fetched": 1}
+        assert dict(account.door) == {"open": 1, "fetched": 1}
         assert account.dead == {("ingest", "lead-id-missing"): 1}
         assert account.holds
 

@@ -2,7 +2,9 @@
 
 import json
 import random
+from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -163,6 +165,30 @@ def test_a_page_is_told_in_the_order_in_which_it_was_parked() -> None:
         ("0@0", "token-expired"),
     ]
     assert parked.pages() == {"100": 3, "200": 1}
+
+
+@pytest.mark.parametrize("fate", OVER)
+def test_a_record_that_came_to_another_end_waits_no_longer(fate: Fate) -> None:
+    """Or is on its way by itself: of what was released and then waits on a rung, compaction leaves the last fate."""
+    history = History()
+    history.park(0)
+    history.park(3)
+    history.end(0, fate)
+
+    assert places(taken(history)) == {("0@3", 0, 1)}
+
+
+def test_of_a_record_in_two_partitions_the_later_one_waits_whichever_is_read_first() -> None:
+    """Somebody has changed its key; two partitions have no common order."""
+    history = History()
+    first = history.park(0)
+    later = replace(first, partition=1, offset=0, timestamp=first.timestamp + 1)
+
+    for order in ((first, later), (later, first)):
+        parked = Parked()
+        for received in order:
+            parked.take_parked(received)
+        assert places(parked) == {("0@0", 1, 0)}
 
 
 def test_an_end_from_before_it_was_parked_leaves_a_record_waiting() -> None:

@@ -40,6 +40,10 @@ def test_a_token_is_asked_about_with_the_apps_own_in_a_body() -> None:
     assert posted["access_token"] == "7|app secret"
 
 
+def test_what_is_asked_about_a_token_does_not_show_it() -> None:
+    assert TOKEN.get_secret_value() not in repr(ask_token(TOKEN))
+
+
 @pytest.mark.parametrize("valid", [True, False])
 def test_a_token_is_valid_or_not(valid: bool) -> None:
     data = {"is_valid": valid, "expires_at": 0, "error": {"code": 190, "subcode": 460}}

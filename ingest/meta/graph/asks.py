@@ -5,7 +5,7 @@ import hmac
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlencode
 
@@ -70,7 +70,7 @@ class Ask:
 
     method: Literal["GET"] = "GET"
     path: str
-    params: tuple[tuple[str, str], ...] = ()
+    params: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # one of them may be a token
     about: str | None  # None where the answer is no node
 
 

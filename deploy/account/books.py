@@ -18,8 +18,10 @@ CREATE TABLE read (
     topic TEXT, partition INT, next INT, offset INT, at INT, PRIMARY KEY (topic, partition)
 ) WITHOUT ROWID;
 -- What was promised: raw records, and the dead letters of the door. `origin` is packed, see entries.py.
+-- `settled` is 0 for what is to be judged, 1 for what is at an end, 2 for what waits for fetch to read it.
 CREATE TABLE promise (origin INTEGER PRIMARY KEY, page, lead, at INT, kind TEXT, settled INT NOT NULL DEFAULT 0);
 CREATE INDEX unsettled ON promise (origin) WHERE settled = 0;
+CREATE INDEX unread ON promise (origin) WHERE settled = 2;
 -- The last fate of each key: the worker's own word, and apart from it that of whoever sent it back (`moved`).
 CREATE TABLE fate (
     origin INT, stage TEXT, target TEXT, moved INT, kind TEXT, reason TEXT, seq INT, at INT,

@@ -21,8 +21,6 @@ from typing import Literal
 
 Kind = Literal["fetched", "waiting", "parked", "dead", "skipped", "duplicate", "unread", "open", "lost"]
 KINDS: tuple[Kind, ...] = ("fetched", "waiting", "parked", "dead", "skipped", "duplicate", "unread", "open", "lost")
-SETTLED: frozenset[Kind] = frozenset({"fetched", "parked", "dead", "skipped", "duplicate"})
-"""These change only when something new is told of the record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

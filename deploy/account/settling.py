@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from ingest.records import AGAIN, PARKED, RAW, RETRY
 
 from .books import Books, Value
-from .entries import DOOR, unpacked
-from .judging import SETTLED, Copy, Evidence, Told, judge
+from .entries import DOOR, packed, unpacked
+from .judging import Copy, Evidence, Kind, Told, judge
 
 _AT_ONCE = 5_000
+# What changes only when something new is told of the record, and what only when fetch has read it.
+SETTLED: Mapping[Kind, int] = {"fetched": 1, "parked": 1, "dead": 1, "skipped": 1, "duplicate": 1, "unread": 2}
 # The ordinary end of a raw record, and nothing else was ever told of it.
 _ORDINARY = """
 UPDATE promise SET kind = 'fetched', settled = 1
@@ -22,6 +24,7 @@ AND EXISTS (
     AND (details.origin = promise.origin OR details.at >= promise.at)
 )
 """
+_READ_SINCE = "UPDATE promise SET settled = 0 WHERE settled = 2 AND origin >= ? AND origin < ?"
 _OPEN = """
 SELECT promise.origin, promise.at, details.origin, details.at
 FROM promise LEFT JOIN details ON details.lead = promise.lead
@@ -57,9 +60,11 @@ class _Found:
 def settle(books: Books, again: str) -> None:
     """Judges what is open, by the offsets that the groups have committed. `again` is that topic with its prefix."""
     connection = books.connection
-    with connection:
-        connection.execute(_ORDINARY, (DOOR,))
     committed = dict(connection.execute("SELECT partition, offset FROM committed WHERE topic = ?", (RAW,)))
+    with connection:
+        read = [(packed(number, 0), packed(number, offset)) for number, offset in committed.items()]
+        connection.executemany(_READ_SINCE, read)
+        connection.execute(_ORDINARY, (DOOR,))
     after = -1
     while rows := connection.execute(_OPEN, (after, _AT_ONCE)).fetchall():
         after = rows[-1][0]
@@ -68,7 +73,7 @@ def settle(books: Books, again: str) -> None:
         with connection:
             connection.executemany(
                 "UPDATE promise SET kind = ?, settled = ? WHERE origin = ?",
-                [(kind, kind in SETTLED, origin) for kind, origin in kinds],
+                [(kind, SETTLED.get(kind, 0), origin) for kind, origin in kinds],
             )
 
 

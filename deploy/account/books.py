@@ -137,7 +137,7 @@ def open_books(file: Path, *, cluster: str, prefix: str) -> Iterator[Books]:
         _prepare(connection, cluster=cluster, prefix=prefix)
         yield Books(connection)
     except sqlite3.DatabaseError as error:
-        code = error.sqlite_errorcode & 0xFF  # the rest of it says more than is needed
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest of it says more than is needed
         if code in _DAMAGED:
             raise Unusable("the file is damaged") from None
         if code in _NO_PLACE:

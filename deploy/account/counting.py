@@ -28,7 +28,9 @@ WHERE fate.stage = 'fetch' AND NOT fate.moved AND promise.kind = 'parked' AND {_
 # As `leadstream dead list` has it: open until its fate names it, or its record died later or came to another end.
 _LETTERS = """
 SELECT stage, reason, count(*) FROM letter
-WHERE at >= :since AND at < :until AND NOT EXISTS (
+WHERE at >= :since AND at < :until
+AND (:page IS NULL OR EXISTS (SELECT 1 FROM promise WHERE promise.origin = letter.origin AND page = :page))
+AND NOT EXISTS (
     SELECT 1 FROM letter AS newer WHERE newer.origin = letter.origin AND newer.stage = letter.stage
     AND (newer.at, newer.partition, newer.offset) > (letter.at, letter.partition, letter.offset)
 ) AND coalesce((
@@ -123,7 +125,7 @@ class Account:
     targets: Mapping[str, Mapping[MapKind, int]]
     lags: Mapping[Group, Lag]
     access: tuple[NoAccess, ...]
-    dead: Mapping[tuple[str, str], int]  # open dead letters by stage and reason, of all pages
+    dead: Mapping[tuple[str, str], int]  # open dead letters by stage and reason
     parked: Mapping[str, int]  # by reason
     lost: Lost
     notes: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.account import Account
+from deploy.account import Account, AccountError
 from deploy.account.entries import ENTRIES
 from ingest.records import (
     ACCESS,
@@ -381,6 +381,14 @@ def test_an_interval_and_a_page_count_their_own(past: Past) -> None:
     assert of_page.targets[LEADS] == {"mapped": 2}
 
 
+def test_dead_letters_are_those_of_the_page(past: Past) -> None:
+    """Those of map too, by the record they came from."""
+    past.bury(past.raw())
+    past.bury(past.fetch(past.raw(OTHER_PAGE)), "damaged", stage="map")
+    assert past.account(page=PAGE).dead == {("fetch", "not-found"): 1}
+    assert past.account(page=OTHER_PAGE).dead == {("map", "damaged"): 1}
+
+
 def test_what_cannot_be_read_counts_under_its_key(past: Past) -> None:
     raw = past.cluster.put(Record(topic=RAW, key=b"4711", value=b"no json"))
     failure = Failure(stage="fetch", reason="not-json", error="BadChange")
@@ -493,7 +501,13 @@ class TestTheBooks:
         assert past.read < 60
         assert account.notes == ()
 
-    def test_hold_no_more_than_ids_and_are_for_their_owner_only(self, past: Past) -> None:
+    def test_that_cannot_be_written_are_a_sentence(self, past: Past) -> None:
+        (past.folder / "a file").touch()
+        past.folder = past.folder / "a file" / "folder"
+        with pytest.raises(AccountError, match="a file"):
+            past.account()
+
+    def test_are_for_their_owner_only(self, past: Past) -> None:
         past.arrive(past.raw())
         past.account()
         assert (past.folder / "books.sqlite").stat().st_mode & 0o777 == 0o600

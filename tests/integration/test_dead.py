@@ -1,13 +1,9 @@
 """The way back with every process running: dead leads are redriven, chosen ones are fetched and mapped again."""
 
 import asyncio
-import json
-import os
-import subprocess
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,46 +12,20 @@ from ingest.kafka import ConfluentProducer
 from ingest.records import AGAIN, DEAD, DETAILS, FATES, LEADS, Received, Record
 from ingest.settings import KafkaSettings, RegistrySettings
 from schemas.shapes import Lead
-from tests.programs import LEADSTREAM, System, eventually
+from tests.commands import Commands, answers_of
+from tests.programs import System, eventually
 
 ANSWER = "rosa.diaz@example.org"  # of a person, on a record that map cannot read
-
-
-class Commands:
-    """`leadstream` from the command line, on the system's settings."""
-
-    def __init__(self, system: System, folder: Path) -> None:
-        self.said = ""
-        self._system = system
-        self._folder = folder
-
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [str(LEADSTREAM), *arguments],
-            env=os.environ | self._system.env,
-            cwd=self._folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        self.said += done.stdout + done.stderr
-        return done
-
-    # `Any`: JSON.
-    def asked(self, *arguments: str) -> Any:
-        done = self(*arguments, "--json")
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    def states(self, *filters: str) -> Counter[tuple[str, str]]:
-        """How many dead letters of each lead have each state."""
-        return Counter((row["lead"], row["state"]) for row in self.asked("dead", "list", *filters)["letters"])
 
 
 @pytest.fixture
 def leadstream(system: System, tmp_path: Path) -> Commands:
     return Commands(system, tmp_path)
+
+
+def states(leadstream: Commands, *filters: str) -> Counter[tuple[str, str]]:
+    """How many dead letters of each lead have each state."""
+    return Counter((row["lead"], row["state"]) for row in leadstream.asked("dead", "list", *filters)["letters"])
 
 
 def newest(system: System, topic: str) -> Mapping[str, Received]:
@@ -100,7 +70,7 @@ def test_leads_that_died_of_a_field_that_nobody_might_read_arrive_after_the_repa
     assert system.graph.send(system.webhook, "one_bad_change", form=system.graph.pages()[1].form_ids[0]).status == "200"
     eventually(lambda: len(system.records(DEAD)) == 6, 30, "five dead leads and a change that could not be read")
 
-    assert leadstream.states("--page", page.page_id, "--reason", "bad-field") == {(lead, "open"): 1 for lead in leads}
+    assert states(leadstream, "--page", page.page_id, "--reason", "bad-field") == {(lead, "open"): 1 for lead in leads}
     system.graph.hide_fields(page.page_id, [])
     plan = leadstream.asked("dead", "redrive")
     assert plan["send"] == [{"stage": "fetch", "reason": "bad-field", "to": AGAIN, "letters": 5}]
@@ -113,10 +83,10 @@ def test_leads_that_died_of_a_field_that_nobody_might_read_arrive_after_the_repa
     again = leadstream("dead", "redrive", "--yes")
     assert (again.returncode, "Nothing to send." in again.stderr) == (0, True)
     assert len(system.records(AGAIN)) == 5
-    assert leadstream.states("--stage", "fetch") == {(lead, "superseded"): 1 for lead in leads}
+    assert states(leadstream, "--stage", "fetch") == {(lead, "superseded"): 1 for lead in leads}
 
     put(system, Record(topic=DETAILS, key=b"4711", value=f"no frame: {ANSWER}".encode()))
-    eventually(lambda: leadstream.states("--stage", "map") == {("4711", "open"): 1}, 20, "map has a dead letter")
+    eventually(lambda: states(leadstream, "--stage", "map") == {("4711", "open"): 1}, 20, "map has a dead letter")
     assert ANSWER not in leadstream.said
     [of_map] = leadstream.asked("dead", "list", "--stage", "map")["letters"]
     shown = leadstream("dead", "show", of_map["at"], "--raw")
@@ -124,7 +94,7 @@ def test_leads_that_died_of_a_field_that_nobody_might_read_arrive_after_the_repa
     assert "a person's answers" in shown.stderr
     assert leadstream("dead", "redrive", "--stage", "map", "--yes").returncode == 0
     both = {("4711", "superseded"): 1, ("4711", "open"): 1}
-    eventually(lambda: leadstream.states("--stage", "map") == both, 20, "no repair, so it died again")
+    eventually(lambda: states(leadstream, "--stage", "map") == both, 20, "no repair, so it died again")
     copies = [record for record in system.records(DETAILS) if record.key == b"4711"]
     assert len({(record.value, record.timestamp) for record in copies}) == 1
 
@@ -132,11 +102,6 @@ def test_leads_that_died_of_a_field_that_nobody_might_read_arrive_after_the_repa
     answers = {value for lead in leads for value in answers_of(system, lead)}
     assert {secret for secret in answers | {page.token, ANSWER} if secret in told} == set()
     assert {secret for secret in answers | {page.token} if secret in leadstream.said} == set()
-
-
-def answers_of(system: System, lead: str) -> list[str]:
-    fields = system.graph.lead(lead)["field_data"]
-    return [str(value) for field in fields for value in field.get("values") or [] if len(str(value)) > 7]
 
 
 def test_a_chosen_lead_is_fetched_again_and_a_chosen_answer_is_mapped_without_meta(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 
 import pytest
 from pydantic import SecretStr
@@ -62,6 +63,7 @@ def test_what_was_parked_again_waits_once() -> None:
         (Filter(reason="exhausted"), ["3"]),
         (Filter(lead_id="2"), ["2"]),
         (Filter(lead_id="2", page_id="102"), []),
+        (Filter(since=datetime.fromtimestamp(NOW / 1000 + 2, tz=UTC)), ["2", "3"]),
     ],
 )
 def test_filters(wanted: Filter, expected: list[str]) -> None:
@@ -116,6 +118,15 @@ def test_what_the_releaser_sends_meanwhile_is_not_sent_twice() -> None:
         cluster.put(released(received))
     taken += going
     assert len(taken) == 100
+
+
+def test_what_the_releaser_sent_after_the_plan_is_not_sent_at_all() -> None:
+    cluster = Cluster()
+    lying = [park(cluster, lead) for lead in range(3)]
+    going = sent_by(cluster)
+    for received in lying:
+        cluster.put(released(received))
+    assert list(going) == []
 
 
 def states(*stand: tuple[str, State]) -> AccessStates:

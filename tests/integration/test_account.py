@@ -116,7 +116,7 @@ def test_what_waits_and_is_parked_is_accounted_for_until_it_is_fetched(system: S
     system.graph.kill_token(dead)
     silent = system.graph.fault("status", page=others[0])
     system.graph.wait(system.graph.deliver(system.webhook, 60, changes_per_post=3).job)
-    eventually(lambda: look() and seen["parked"] and seen["waiting"], 60, "some are parked, and some were waiting")
+    eventually(lambda: look().holds and seen["parked"] and seen["waiting"], 60, "some are parked, and some waited")
     assert programs["fetch"].kill_child()
     account = look()
     assert dead in {each.page_id for each in account.access}

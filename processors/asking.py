@@ -190,15 +190,16 @@ class Asking:
 
     async def _ask(self, line: _Line, page: PageAccess, taken: list[_Wanted]) -> None:
         was = self._governor.storm
-        taken += self._admitted(line.take(BATCH_SIZE if self._governor.proven(page) and not was else 1))
-        if not taken:
+        taken += line.take(BATCH_SIZE if self._governor.proven(page) and not was else 1)
+        asked = self._admitted(taken)
+        if not asked:
             return
-        outcomes = await self._outcomes(taken, line.fields)
-        settled = [self._judge(wanted, outcome, line.fields) for wanted, outcome in zip(taken, outcomes, strict=True)]
+        outcomes = await self._outcomes(asked, line.fields)
+        settled = [self._judge(wanted, outcome, line.fields) for wanted, outcome in zip(asked, outcomes, strict=True)]
         if self._governor.storm and not was:
             telemetry.log("error", "worker.storm")
         await self.tell()
-        for wanted, outcome in zip(taken, settled, strict=True):
+        for wanted, outcome in zip(asked, settled, strict=True):
             _settle(wanted, outcome)
 
     def _admitted(self, taken: list[_Wanted]) -> list[_Wanted]:

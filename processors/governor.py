@@ -183,7 +183,7 @@ class Governor:
     def _load(self, page: PageAccess) -> float:
         scopes: tuple[Scope, ...] = ("app", "page")
         found = (self._loads.get(self._states.key(page, scope), (0.0, 0)) for scope in scopes)
-        return max(load for load, at in found if self._clock() - at < LOAD_MS or load == 0.0)
+        return max((load for load, at in found if self._clock() - at < LOAD_MS), default=0.0)
 
     def _count_unanswered(self, page: PageAccess) -> None:
         now = self._clock()

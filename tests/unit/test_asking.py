@@ -10,7 +10,7 @@ from ingest.meta.errors import AccessLost, GraphError, OverBudget, Unavailable
 from ingest.meta.graph import LEAD_FIELDS, REDUCED_LEAD_FIELDS, Answer, Usage
 from ingest.meta.pages import PageAccess
 from ingest.records import ACCESS
-from processors.access import AccessStates
+from processors.access import AccessStates, Standing
 from processors.asking import CALLS_PER_PAGE, Asking, Turned
 from processors.governor import Governor
 from tests.doubles import Broker
@@ -288,5 +288,21 @@ def test_a_defect_reaches_the_records_that_met_it() -> None:
         asking = Asking(graph=Broken(), governor=desk.governor, producer=desk.broker, concurrency=1)
         with pytest.raises(ZeroDivisionError):
             await asking.lead("1", ONE, fields=LEAD_FIELDS)
+
+    asyncio.run(scenario())
+
+
+def test_a_defect_while_it_is_decided_who_may_be_asked_reaches_the_records_too() -> None:
+    class Broken(Governor):
+        def standing(self, page: PageAccess, *, live: bool = True) -> Standing:
+            raise ZeroDivisionError
+
+    async def scenario() -> None:
+        desk = Desk()
+        governor = Broken(desk.states, clock=lambda: desk.now, quiet_ms=60_000)
+        asking = Asking(graph=desk.meta, governor=governor, producer=desk.broker, concurrency=1)
+        async with asyncio.timeout(1):
+            with pytest.raises(ZeroDivisionError):
+                await asking.lead("1", ONE, fields=LEAD_FIELDS)
 
     asyncio.run(scenario())

@@ -9,7 +9,7 @@ from ingest.meta.errors import AccessLost, Blocked, GraphError, Missing, OverBud
 from ingest.meta.graph import BusinessUse, Load, Usage
 from ingest.meta.pages import PageAccess
 from processors.access import AccessStates, access_record
-from processors.governor import BLOCKED_MS, UNESTIMATED_MS, Governor
+from processors.governor import BLOCKED_MS, LOAD_MS, UNESTIMATED_MS, Governor
 
 NOW = 1_795_000_000_000
 TOKEN = SecretStr("token of two pages")
@@ -130,6 +130,15 @@ def test_the_last_quarter_of_a_budget_belongs_to_live_leads() -> None:
     assert desk.governor.standing(ONE, live=False).reason == "background"
     assert desk.governor.standing(OTHER, live=False).state == "open"
     desk.governor.answered(ONE, leadgen(10.0))
+    assert desk.governor.standing(ONE, live=False).state == "open"
+
+
+def test_what_a_header_said_of_a_budget_is_forgotten_with_the_window_it_spoke_of() -> None:
+    desk = Desk()
+    desk.governor.answered(ONE, Usage(app=load(90.0), page=load(90.0)))
+    desk.now += LOAD_MS - 1
+    assert desk.governor.standing(ONE, live=False).reason == "background"
+    desk.now += 1
     assert desk.governor.standing(ONE, live=False).state == "open"
 
 

@@ -164,7 +164,8 @@ class Asking:
         taken: list[_Wanted] = []
         try:
             async with self._slots:
-                if self._governor.storm:
+                # What may not be asked anyway is told so at once, and costs no probe.
+                if self._governor.storm and self._governor.standing(page).state not in ("paused", "broken"):
                     await self._probing(line, page, taken)
                 else:
                     await self._ask(line, page, taken)
@@ -184,9 +185,12 @@ class Asking:
             if self._governor.storm:
                 await self._pause(self._probe_after)
                 self._probe_after = min(2 * self._probe_after, _PROBE_SECONDS[1])
-            await self._ask(line, page, taken)
-            if not self._governor.storm:
-                self._probe_after = _PROBE_SECONDS[0]
+                await self._ask(line, page, taken)
+                if not self._governor.storm:
+                    self._probe_after = _PROBE_SECONDS[0]
+                return
+        # It was over before it was this one's turn: from here on no page waits for another.
+        await self._ask(line, page, taken)
 
     async def _ask(self, line: _Line, page: PageAccess, taken: list[_Wanted]) -> None:
         was = self._governor.storm

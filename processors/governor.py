@@ -87,9 +87,6 @@ class Governor:
 
     def answered(self, page: PageAccess, usage: Usage) -> None:
         """A lead or a form of the page was given."""
-        if self.storm:
-            self.storm = False
-            self._seconds.clear()
         self._note(page, answered=True)
         self._answered[page.page_id] = self._clock()
         self._missing.pop(page.page_id, None)
@@ -194,6 +191,9 @@ class Governor:
             self._quiet[page.page_id] = now + self._quiet_ms
 
     def _note(self, page: PageAccess, *, answered: bool, lead_id: str = "") -> None:
+        if answered and self.storm:  # a refusal is an answer: Meta is there again
+            self.storm = False
+            self._seconds.clear()
         self._forget_seconds()
         now = self._clock()
         if not self._seconds or now - self._seconds[-1].at >= 1000:  # noqa: PLR2004  a second

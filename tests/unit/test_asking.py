@@ -278,6 +278,38 @@ def test_in_a_storm_there_is_one_call_at_a_time_for_one_lead_further_and_further
     asyncio.run(scenario())
 
 
+def test_a_storm_is_over_when_meta_refuses_and_what_may_not_be_asked_waits_for_no_probe() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        desk.governor.storm = True
+        desk.meta.refusal = AccessLost("token-expired", scope="token")
+        assert all(isinstance(each, Turned) for each in await desk.ask_all(many(30)))
+        assert not desk.governor.storm
+        assert desk.meta.calls == [["0"]]
+        assert desk.pauses == [1.0]
+        desk.governor.storm = True
+        assert all(isinstance(each, Turned) for each in await desk.ask_all(many(30)))
+        assert desk.pauses == [1.0]
+
+    asyncio.run(scenario())
+
+
+def test_after_a_storm_a_slow_page_makes_only_its_own_leads_wait() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        desk.governor.storm = True
+        pages = [PageAccess(page_id=str(number), token=SecretStr(f"token of {number}")) for number in range(10)]
+        desk.meta.slow = {"3"}
+        asked = [desk.ask("55", page) for page in pages]
+        await settle()
+        assert not desk.governor.storm
+        assert [number for number, task in enumerate(asked) if not task.done()] == [3]
+        desk.meta.gate.set()
+        await asyncio.gather(*asked)
+
+    asyncio.run(scenario())
+
+
 def test_a_defect_reaches_the_records_that_met_it() -> None:
     class Broken(Meta):
         async def lead(self, lead_id: str, page: PageAccess, *, fields: Sequence[str]) -> Answer:

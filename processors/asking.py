@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 from ingest import telemetry
 from ingest.kafka import Producer
@@ -99,6 +100,7 @@ class Asking:
         self._slots = asyncio.Semaphore(concurrency)
         self._pause = pause
         self._lines: dict[tuple[str, bool], _Line] = {}
+        self._form_turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_order = asyncio.Lock()
         self._probe = asyncio.Lock()
@@ -118,7 +120,9 @@ class Asking:
 
     async def form(self, form_id: str, page: PageAccess) -> Answer:
         """A form's node; Turned where the page may not be asked now, else GraphError."""
-        async with self._slots:
+        # A page may have any number of forms, and while they come slowly its leads must leave slots for other pages.
+        turns = self._form_turns.setdefault(page.page_id, asyncio.Semaphore(CALLS_PER_PAGE))
+        async with turns, self._slots:
             self._admit(page, live=True)
             try:
                 answer = await self._graph.form(form_id, page)

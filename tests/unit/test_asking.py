@@ -254,6 +254,21 @@ def test_a_form_is_not_asked_for_while_its_page_is_paused() -> None:
     asyncio.run(scenario())
 
 
+def test_a_page_with_many_slow_forms_leaves_slots_for_the_others() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        desk.meta.slow = {"1"}
+        forms = [asyncio.create_task(desk.asking.form(form_id, ONE)) for form_id in many(20)]
+        await settle()
+        assert desk.meta.under_way == CALLS_PER_PAGE
+        async with asyncio.timeout(1):
+            await desk.ask("55", TWO)
+        desk.meta.gate.set()
+        await asyncio.gather(*forms)
+
+    asyncio.run(scenario())
+
+
 def test_in_a_storm_there_is_one_call_at_a_time_for_one_lead_further_and_further_apart() -> None:
     async def scenario() -> None:
         desk = Desk()

@@ -99,7 +99,7 @@ class Asking:
         self._producer = producer
         self._slots = asyncio.Semaphore(concurrency)
         self._pause = pause
-        self._lines: dict[tuple[str, bool], _Line] = {}
+        self._lines: dict[tuple[PageAccess, bool], _Line] = {}
         self._form_turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_order = asyncio.Lock()
@@ -112,7 +112,7 @@ class Asking:
         And AccessLost("capability") where all fields were asked for: one of them alone can be to blame.
         """
         wanted = _Wanted(lead_id=lead_id, page=page, live=live, answer=asyncio.get_running_loop().create_future())
-        key = (page.page_id, fields is LEAD_FIELDS)
+        key = (page, fields is LEAD_FIELDS)  # the page as it is opened now: a new token does not go with the old one
         line = self._lines.setdefault(key, _Line(fields))
         (line.live if live else line.background).append(wanted)
         self._go(key, line, page)
@@ -156,7 +156,7 @@ class Asking:
                     until=standing.until,
                 )
 
-    def _go(self, key: tuple[str, bool], line: _Line, page: PageAccess) -> None:
+    def _go(self, key: tuple[PageAccess, bool], line: _Line, page: PageAccess) -> None:
         most = CALLS_PER_PAGE if self._governor.proven(page) else 1
         while line.calls < min(most, -(-len(line) // BATCH_SIZE)):
             line.calls += 1
@@ -164,7 +164,7 @@ class Asking:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _call(self, key: tuple[str, bool], line: _Line, page: PageAccess) -> None:
+    async def _call(self, key: tuple[PageAccess, bool], line: _Line, page: PageAccess) -> None:
         taken: list[_Wanted] = []
         try:
             async with self._slots:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from pydantic import SecretStr
@@ -64,9 +65,9 @@ def answer(lead_id: str) -> Answer:
 
 
 class Desk:
-    def __init__(self, concurrency: int = 8) -> None:
+    def __init__(self, concurrency: int = 8, meta: Meta | None = None) -> None:
         self.now = NOW
-        self.meta = Meta()
+        self.meta = meta or Meta()
         self.broker = Broker()
         self.states = AccessStates(secret=SecretStr("app secret"), clock=lambda: self.now)
         self.governor = Governor(self.states, clock=lambda: self.now, quiet_ms=60_000)
@@ -188,6 +189,35 @@ def test_a_capability_that_one_field_may_lack_says_nothing_about_the_app() -> No
         with pytest.raises(Turned):
             await desk.asking.lead("1", ONE, fields=REDUCED_LEAD_FIELDS)
         assert desk.states.standing(ONE).state == "broken"
+
+    asyncio.run(scenario())
+
+
+def test_a_token_that_was_replaced_is_not_taken_for_dead_with_the_one_before() -> None:
+    class OldIsDead(Meta):
+        async def leads_batch(
+            self, wanted: Sequence[tuple[str, PageAccess]], *, fields: Sequence[str]
+        ) -> tuple[Answer | GraphError, ...]:
+            answers = await super().leads_batch(wanted, fields=fields)
+            if wanted[0][1] == ONE:  # the first one's token opens the batch
+                raise AccessLost("token-expired", scope="token")
+            return answers
+
+    async def scenario() -> None:
+        desk = Desk(meta=OldIsDead())
+        await desk.ask("first")
+        desk.meta.slow = {"1"}
+        under_way = desk.ask("55")
+        await settle()
+        new = replace(ONE, token=SecretStr("new token"))
+        old_ones = [desk.ask(lead_id, ONE) for lead_id in many(2)]
+        new_ones = [desk.ask(lead_id, new) for lead_id in many(3)]
+        await settle()
+        desk.meta.gate.set()
+        await under_way
+        assert all(isinstance(each, Turned) for each in await asyncio.gather(*old_ones, return_exceptions=True))
+        assert all(isinstance(each, Answer) for each in await asyncio.gather(*new_ones))
+        assert desk.states.standing(new).state == "open"
 
     asyncio.run(scenario())
 

@@ -130,7 +130,7 @@ class Asking:
                 standing = self._governor.refused(page, error, form_id)
                 await self.tell()
                 raise Turned(standing or Standing()) from None
-            self._governor.answered(page, answer.usage)
+            self._governor.gave_form(page, answer.usage)
             await self.tell()
             return answer
 

@@ -14,6 +14,7 @@ Times are unix milliseconds.
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import get_args
 
 from ingest.meta.errors import AccessLost, Blocked, GraphError, OverBudget, Reason, Scope, Unavailable
 from ingest.meta.graph import Usage
@@ -82,18 +83,28 @@ class Governor:
         return known
 
     def proven(self, page: PageAccess) -> bool:
-        """Whether the last call for the page was answered: else the next one goes alone."""
-        return page.page_id in self._answered and page.page_id not in self._unanswered
+        """Whether the last call for the page was answered: else the next one goes alone.
+
+        Since a pause or a repair, also where it was another page that met the end of what they share.
+        """
+        if page.page_id in self._unanswered or page.page_id not in self._answered:
+            return False
+        changed = max(self._states.of(self._states.key(page, scope)).at for scope in get_args(Scope))
+        return self._answered[page.page_id] >= changed
 
     def answered(self, page: PageAccess, usage: Usage) -> None:
-        """A lead or a form of the page was given."""
-        self._note(page, answered=True)
+        """A lead of the page was given."""
+        self.gave_form(page, usage)
         self._answered[page.page_id] = self._clock()
         self._missing.pop(page.page_id, None)
-        self._unanswered.pop(page.page_id, None)
-        self._observe(page, usage)
         if self._states.of(self._key(page)).state == "doubtful":
             self._decide(page, "page", "open", ANSWERED)
+
+    def gave_form(self, page: PageAccess, usage: Usage) -> None:
+        """A form of the page was given, which says nothing of its leads: they need a permission of their own."""
+        self._note(page, answered=True)
+        self._unanswered.pop(page.page_id, None)
+        self._observe(page, usage)
 
     def refused(self, page: PageAccess, error: GraphError, lead_id: str) -> Standing | None:
         """Meta refused a lead of the page: how that leaves the page, or None where it says nothing about it."""
@@ -104,7 +115,7 @@ class Governor:
                 return None
             case OverBudget(scope=scope, regain_after=seconds, reason=reason):
                 self._answered.pop(page.page_id, None)
-                wait = UNESTIMATED_MS if seconds is None else round(seconds * 1000)
+                wait = round((seconds or 0.0) * 1000) or UNESTIMATED_MS  # a pause of nothing would be a probe
                 return self._pause(page, scope, reason, wait)
             case Blocked(reason=reason):
                 self._answered.pop(page.page_id, None)

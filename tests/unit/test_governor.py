@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from ingest.meta.errors import AccessLost, Blocked, GraphError, Missing, OverBudget, Unavailable
+from ingest.meta.errors import AccessLost, Blocked, GraphError, Missing, OverBudget, Scope, Unavailable
 from ingest.meta.graph import BusinessUse, Load, Usage
 from ingest.meta.pages import PageAccess
-from processors.access import AccessStates, access_record
+from processors.access import AccessStates, Standing, access_record
 from processors.governor import BLOCKED_MS, LOAD_MS, UNESTIMATED_MS, Governor
 
 NOW = 1_795_000_000_000
@@ -66,6 +66,7 @@ def test_a_refusal_closes_what_it_is_about_and_nothing_else(error: GraphError, c
     [
         (OverBudget("business-limit", scope="page", regain_after=420.0), 420_000),
         (OverBudget("business-limit", scope="page"), UNESTIMATED_MS),
+        (OverBudget("business-limit", scope="page", regain_after=0.0), UNESTIMATED_MS),
         (Blocked("blocked"), BLOCKED_MS),
     ],
 )
@@ -149,6 +150,36 @@ def test_single_leads_that_are_missing_put_a_page_in_doubt_and_its_next_lead_end
     assert desk.closed() == set()
     desk.governor.answered(ONE, Usage())
     assert [told.state for told in desk.governor.news()] == ["doubtful", "open"]
+
+
+def test_a_form_that_is_given_says_nothing_of_the_leads_of_its_page() -> None:
+    desk = Desk()
+    for lead_id in ("1", "2", "3", "4"):
+        desk.governor.missed(ONE, lead_id)
+    desk.now += 1
+    desk.governor.gave_form(ONE, Usage())
+    assert not desk.governor.readable_since(ONE, NOW)
+    assert desk.states.standing(ONE).state == "doubtful"
+    assert desk.governor.missed(ONE, "5").state == "broken"
+
+
+@pytest.mark.parametrize("scope", ["app", "token", "page"])
+def test_what_was_opened_again_is_asked_for_one_lead_by_each_of_its_pages(scope: Scope) -> None:
+    desk = Desk()
+    for page in (ONE, TWO):
+        desk.governor.answered(page, Usage())
+    desk.now += 1
+    desk.governor.refused(ONE, AccessLost("permission", scope=scope), "55")
+    desk.now += 60_000
+    key = desk.states.key(ONE, scope)
+    opened = access_record(Standing(state="open", key=key, reason="repaired", at=desk.now))
+    for told in [access_record(news) for news in desk.governor.news()] + [opened]:
+        desk.states.take(key, told.value)
+    assert desk.closed() == set()
+    assert not desk.governor.proven(ONE)
+    assert desk.governor.proven(TWO) is (scope == "page")
+    desk.governor.answered(TWO, Usage())
+    assert desk.governor.proven(TWO)
 
 
 def test_five_different_leads_that_are_missing_in_a_row_break_a_page() -> None:

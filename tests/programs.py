@@ -109,7 +109,7 @@ class System:
         self.graph = GraphAdmin(env["META_GRAPH_URL"])
         self._folder = folder
         self._programs: list[Program] = []
-        self._reader = Reader(KafkaSettings(kafka_bootstrap_servers=env["KAFKA_BOOTSTRAP_SERVERS"]))
+        self._reader = Reader(self.kafka)
         self._records: dict[str, list[Received]] = {}
 
     def apply_topics(self) -> None:
@@ -143,6 +143,12 @@ class System:
 
     def keys(self, topic: str) -> set[str]:
         return {record.key.decode() for record in self.records(topic) if record.key is not None}
+
+    @property
+    def kafka(self) -> KafkaSettings:
+        return KafkaSettings(
+            kafka_bootstrap_servers=self.env["KAFKA_BOOTSTRAP_SERVERS"], topic_prefix=self.env["TOPIC_PREFIX"]
+        )
 
     @property
     def topics(self) -> Topics:

@@ -35,7 +35,7 @@ def strike(experiment: Experiment, crew: Crew, program: Program) -> str:
 
 def test_programs_struck_at_random(experiment: Experiment, system: System, is_long: bool) -> None:
     """SIGKILL, SIGTERM or SIGSTOP to a child or a parent of any program, while leads are parked or on the ladder."""
-    blows, leads_for_each = (100, 30) if is_long else (12, 30)
+    blows, leads_for_each = (100, 30) if is_long else (9, 30)
     system.graph.set_latency(0.1, jitter=0.2)
     dead, silent = experiment.random.sample(system.graph.pages(), 2)
     crew = Crew(system, (*ALL, FETCH, MAP) if is_long else ALL).wait_ready()

@@ -282,9 +282,10 @@ def test_more_connections_than_the_door_may_open(experiment: Experiment, system:
     assert serve.children() == [child]
 
 
-def test_three_times_the_load(experiment: Experiment, system: System, serve: Program, is_long: bool) -> None:
+@pytest.mark.long
+def test_three_times_the_load(experiment: Experiment, system: System, serve: Program) -> None:
     """What it can take is measured first; of three times as much it refuses the rest, in bounded memory."""
-    seconds = 30.0 if is_long else 5.0
+    seconds = 15.0
     [child] = serve.children()
 
     async def run() -> tuple[Senders, float, Counter[str], int]:

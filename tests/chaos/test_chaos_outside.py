@@ -58,7 +58,7 @@ def test_everything_at_once_goes_wrong_at_meta(experiment: Experiment, system: S
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", ["status", "html", "empty", "unavailable", "truncated", "short", "reset"])
+@pytest.mark.parametrize("kind", ["status", "html", "empty", "unavailable", "truncated", "short", "reset", "hang"])
 def test_meta_answers_nobody(experiment: Experiment, system: System, kind: FaultKind) -> None:
     """Of every page, for twenty seconds."""
     Crew(system).wait_ready()
@@ -71,9 +71,10 @@ def test_meta_answers_nobody(experiment: Experiment, system: System, kind: Fault
     assert len(system.records(DEAD)) == 0
 
 
-def test_token_dead_then_repaired(experiment: Experiment, system: System, is_long: bool) -> None:
+@pytest.mark.long
+def test_token_dead_then_repaired(experiment: Experiment, system: System) -> None:
     """All leads of the page are parked after a few calls, and go on in their order when the token lives again."""
-    leads = 5000 if is_long else 200
+    leads = 5000
     [serve, fetch, *_] = Crew(system).wait_ready().programs
     del serve
     [page, *_] = system.graph.pages()

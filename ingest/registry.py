@@ -99,6 +99,8 @@ class Registry:
 
     async def _look_up(self, schema_id: int) -> schemas.Schema:
         answer = await self._ask("GET", f"/schemas/ids/{schema_id}")
+        if answer.get("schemaType", "AVRO") != "AVRO":  # a registry is shared with writers of other kinds
+            raise NotRegistered(f"schema {schema_id} is no Avro schema")
         try:
             schema: schemas.Schema = json.loads(str(answer.get("schema")))
         except ValueError:

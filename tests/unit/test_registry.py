@@ -166,6 +166,18 @@ def test_trouble_of_the_registry_is_not_taken_for_an_unknown_schema(handler: Han
         asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("kind", ["PROTOBUF", "JSON"])
+def test_a_schema_of_another_kind_is_none_of_ours(kind: str) -> None:
+    """A registry is shared. Taken for trouble of its own, such a schema would be asked for without end."""
+
+    async def scenario() -> None:
+        async with registry_that(answer({"schema": 'syntax = "proto3";', "schemaType": kind})) as registry:
+            with pytest.raises(NotRegistered):
+                await registry.schema_of(7)
+
+    asyncio.run(scenario())
+
+
 def test_a_registry_that_is_down_is_named_by_its_setting_and_without_the_password() -> None:
     async def scenario() -> None:
         async with open_registry("http://me:swordfish@127.0.0.1:1") as registry:

@@ -1,15 +1,16 @@
 """The webhook's two views. A 200 says that the broker has every record of the delivery, and nothing else says it.
 
-What is held is bounded: the bytes of all bodies together by `INGEST_MAX_IN_FLIGHT`, the time of a body by
+What is held is bounded: the memory of all deliveries together by `INGEST_MAX_IN_FLIGHT`, the time of a body by
 `BODY_SECONDS`, that of an acknowledgement by `INGEST_ACK_TIMEOUT`. Bytes count as they arrive and not as announced, so
-that a sender who announces much and sends little keeps nobody out.
+that a sender who announces much and sends little keeps nobody out; once they are read, each record counts besides.
 """
 
 import asyncio
 import secrets
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import PurePath
 
 from aiohttp import web
@@ -33,6 +34,7 @@ from ingest.meta.webhook import (
 from ingest.records import DEAD, OTHER, RAW, UPDATES
 from ingest.settings import MetaSettings, WebhookSettings
 
+RECORD_BYTES = 5_000  # measured: what a small change costs while it waits for the broker, mostly beside its bytes
 BODY_SECONDS = 5.0  # Meta sends 1000 changes in a fraction of it
 TELL_EVERY = 10_000  # milliseconds between two lines about the same thing: a flood must not flood the log
 
@@ -61,7 +63,7 @@ class Door:
         self._clock = clock
         self._on_fatal = on_fatal
         self._tell = _Sparingly(clock)
-        self.in_flight = 0  # bytes of bodies that are arriving or wait for the broker
+        self.in_flight = 0  # bytes of deliveries that are arriving or wait for the broker
 
     async def handshake(self, request: web.Request) -> web.Response:
         """GET: Meta verifies the callback URL."""
@@ -97,10 +99,23 @@ class Door:
             body = b"".join(chunks)
             verify(claimed, body, self._app_secrets)
             delivery = read(body, delivery=secrets.token_hex(8), received_at=self._clock())
-            await self._deliver(delivery)
+            with self._room_for(delivery, len(body)):
+                await self._deliver(delivery)
         finally:
             self.in_flight -= sum(map(len, chunks))
         self._account(delivery)
+
+    @contextmanager
+    def _room_for(self, delivery: Delivery, size: int) -> Iterator[None]:
+        """What its records cost is known only now. A delivery that is alone always fits: else it would never be taken."""
+        cost = RECORD_BYTES * len(delivery.records)
+        if self.in_flight > size and self.in_flight + cost > self._max_in_flight:
+            raise Refused(answers.SATURATED, "saturated")
+        self.in_flight += cost
+        try:
+            yield
+        finally:
+            self.in_flight -= cost
 
     def _admit(self, request: web.Request) -> bytes:
         """The claimed signature of a delivery whose body may be read; nothing has been read of it yet."""

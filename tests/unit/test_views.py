@@ -373,6 +373,24 @@ def test_too_much_in_flight_is_refused_before_it_is_read_and_taken_again_later()
     play(scenario, ingest_max_body=2**20, ingest_max_in_flight=2**20)
 
 
+def test_many_small_changes_count_for_more_than_their_bytes_and_a_delivery_alone_always_fits() -> None:
+    """Three hundred changes are 30 kB of body, and 1.5 MB of memory while the broker is waited for."""
+    many = post_of(*(leadgen(LEAD) for _ in range(300)))
+
+    async def scenario(opened: Opened, broker: Broker) -> None:
+        broker.open.clear()
+        first = asyncio.create_task(opened.sender.post(many))
+        await broker.asked.wait()
+        assert opened.door.in_flight > 300 * views.RECORD_BYTES > 2**20
+        assert (await opened.sender.post(ONE)).status == 503
+        broker.open.set()
+        assert (await first).status == 200
+        assert opened.door.in_flight == 0
+        assert (await opened.sender.post(ONE)).status == 200
+
+    play(scenario, ingest_max_body=2**20, ingest_max_in_flight=2**20)
+
+
 def test_bodies_that_grow_together_beyond_the_limit_are_refused() -> None:
     """None of them alone is too much, and when each began there was room."""
 

@@ -107,8 +107,12 @@ class Received:
 
     @property
     def origin(self) -> str:
-        """The raw record this came from: its header says, or it *is* the raw record."""
-        return self.header("origin") or f"{self.partition}@{self.offset}"
+        """The raw record this came from: its header says, or it *is* the raw record.
+
+        What somebody else has put on a later topic, without one, has an origin there: `again:<partition>@<offset>`.
+        """
+        where = "" if self.topic.endswith(RAW) else f"{self.topic.rpartition('.')[2]}:"
+        return self.header("origin") or f"{where}{self.partition}@{self.offset}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,7 @@
 """A dead letter is the record as it was, with why; what was said before is not said twice."""
 
+from dataclasses import replace
+
 from ingest.records import Failure, Received, dead_letter, header, headers
 
 NOW = 1_795_000_000_000
@@ -44,3 +46,10 @@ def test_a_record_that_fails_again_keeps_its_origin_its_attempt_and_when_it_fail
         "first-failed-at": "5",
         "fate-reason": "not-found",
     }
+
+
+def test_what_never_was_on_raw_has_an_origin_that_no_raw_record_has() -> None:
+    raw = received()
+    stranger = replace(raw, topic="p.meta.leadgen.again")
+    assert (raw.origin, stranger.origin) == ("3@9", "again:3@9")
+    assert replace(stranger, headers=headers({"origin": "0@1"})).origin == "0@1"

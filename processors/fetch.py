@@ -6,8 +6,10 @@ acknowledged. `failures.py` says which; seconds are waited out in place, nothing
 """
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -188,9 +190,13 @@ class Fetch:
         raise AssertionError("attempts end with an answer or an error")
 
     async def _sit_out(self, page: PageAccess, standing: Standing) -> bool:
-        """Whether a pause shorter than the first rung was waited for in place, which a page may with a share only."""
+        """Whether a pause shorter than the first rung was waited for in place.
+
+        A page may so with its share of the window only, and all of them with half: the rest is for who may be asked.
+        """
         left = ((standing.until or 0) - self._clock()) / 1000
-        if standing.state != "paused" or left >= self._ladder.delays[0] or self._held[page.page_id] >= self._share:
+        full = self._held[page.page_id] >= self._share or self._held.total() >= 2 * self._share
+        if standing.state != "paused" or left >= self._ladder.delays[0] or full:
             return False
         self._held[page.page_id] += 1
         try:
@@ -214,14 +220,16 @@ class Fetch:
         """Not there, or not for this token: Meta does not say which, the other leads of the page do."""
         if is_expired(notification.created_time, now=self._clock()):
             return await self._bury(received, notification, EXPIRED, error)
-        others = self._governor.readable_since(page, first_failed_at(received) or began)
-        if _came_back_missing(received) and others:
+        came_back = _came_back_missing(received)
+        others = self._governor.readable_since(page, (first_failed_at(received) if came_back else None) or began)
+        if came_back and others:
             return await self._bury(received, notification, NOT_FOUND, error)
         if not others:
             self._governor.missed(page, notification.lead_id)
         await self._limit.give_up()
-        # Since it began: another lead that was read meanwhile tells as much as one that will be.
-        return await self._set_aside(received, notification, parked(received, NOT_FOUND), since=began)
+        # What it failed of before tells nothing: only leads that are read from here on, or were while it was asked for.
+        missed = received if came_back else _without_its_past(received)
+        return await self._set_aside(missed, notification, parked(received, NOT_FOUND), since=began)
 
     async def _set_aside(
         self, received: Received, notification: Notification, aside: Aside, *, since: int | None = None
@@ -287,6 +295,11 @@ def _notification(received: Received) -> Notification:
     return Notification.read(received.value or b"", page_id=key)
 
 
+def _without_its_past(received: Received) -> Received:
+    kept = tuple(pair for pair in received.headers if pair[0] != "first-failed-at")
+    return replace(received, headers=kept)
+
+
 def _came_back_missing(received: Received) -> bool:
     return received.header("fate-reason") == NOT_FOUND
 
@@ -300,7 +313,7 @@ def _details(
     *,
     now: int,
 ) -> LeadDetails:
-    received_at = received.header("received-at")
+    received_at = received.header("received-at") or ""
     form_id = answer.parsed.get("form_id") or notification.form_id
     return {
         "lead_id": notification.lead_id,
@@ -314,7 +327,8 @@ def _details(
         "change": notification.value,
         "form": form.text if form else None,
         "form_version": form.version if form else None,
-        "received_at": _time(int(received_at)) if received_at and received_at.isdigit() else None,
+        # Thirteen digits reach to the year 2286; what somebody else has written there must not cost the lead.
+        "received_at": _time(int(received_at)) if re.fullmatch(r"[0-9]{1,13}", received_at) else None,
         "fetched_at": _time(now),
     }
 

@@ -4,6 +4,7 @@ import asyncio
 import heapq
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 import stamina
@@ -77,6 +78,14 @@ class Tokens:
 
     def get(self, page_id: str) -> PageAccess | None:
         return self.page
+
+
+class ManyTokens(Tokens):
+    def __init__(self, pages: Sequence[PageAccess]) -> None:
+        self.pages = {page.page_id: page for page in pages}
+
+    def get(self, page_id: str) -> PageAccess | None:
+        return self.pages.get(page_id)
 
 
 CODEC: Codec[LeadDetails] = Codec("LeadDetails", schema_id=1)
@@ -176,6 +185,14 @@ def test_a_lead_becomes_details_with_metas_answer_untouched() -> None:
     }
 
 
+@pytest.mark.parametrize("said", [b"9" * 20, b"9" * 5000, "²".encode(), b"-1", b"soon"])
+def test_a_time_that_somebody_else_wrote_costs_no_lead(said: bytes) -> None:
+    record = notified()
+    strange = replace(record, headers=(*record.headers, ("received-at", said)))  # the last one counts
+    [details] = Worker().run(strange).on(DETAILS)
+    assert CODEC.decode(details.value or b"")["received_at"] is None
+
+
 def test_an_id_beyond_2_to_the_53_arrives_whole() -> None:
     broker = Worker().run(notified(lead_id=55459717045641545))
     assert [record.key for record in broker.records] == [b"55459717045641545"]
@@ -268,6 +285,26 @@ def test_a_lead_that_comes_back_and_is_still_not_there_is_parked_again_while_not
     assert not worker.broker.on(DEAD)
 
 
+def test_a_lead_that_failed_of_something_else_before_is_dead_only_by_what_was_read_since_it_was_missing() -> None:
+    worker = Worker(*(Unavailable("timeout") for _ in range(5)))
+    worker.run(notified(7))
+    [waiting] = worker.broker.on(RETRY[0])
+    worker.now += 1000
+    worker.run(notified(8, lead_id="123"))
+    worker.now += 60_000
+    worker.meta.errors = [*MISSING[:7]]
+    worker.run(came_back(waiting))
+    assert worker.states.standing(PAGE).state == "doubtful"
+    [parked] = worker.broker.on(PARKED)
+    worker.run(came_back(parked))
+    assert not worker.broker.on(DEAD)
+    worker.now += 1000
+    worker.run(notified(9, lead_id="124"))
+    worker.meta.errors = [MISSING[0]]
+    worker.run(came_back(worker.broker.on(PARKED)[-1]))
+    assert len(worker.broker.on(DEAD)) == 1
+
+
 def test_a_lead_past_metas_ninety_days_is_dead_at_once() -> None:
     broker = Worker(*MISSING).run(notified(created_time=NOW // 1000 - 91 * 86400))
     [dead] = broker.on(DEAD)
@@ -324,6 +361,27 @@ def test_a_pause_shorter_than_the_first_rung_is_sat_out_by_a_quarter_of_the_wind
     assert worker.paused == [40.0, 40.0]
     assert {record.key for record in worker.broker.on(DETAILS)} == {b"1", b"2"}
     assert len(worker.broker.on(RETRY[0])) == 4
+
+
+def test_pages_that_sit_out_their_pauses_leave_half_of_the_window_to_the_others() -> None:
+    pages = [PageAccess(page_id=str(number), token=SecretStr(f"token of {number}")) for number in range(8)]
+    worker = Worker(tokens=ManyTokens(pages))
+    for page in pages:
+        worker.governor.refused(page, OverBudget("business-limit", scope="page", regain_after=40.0), "55")
+
+    async def scenario() -> None:
+        leads = [
+            asyncio.create_task(worker.step.run(notified(number, lead_id=str(1 + number), page_id=number)))
+            for number in range(1, 8)
+        ]
+        await asyncio.wait(leads[4:])
+        assert not any(lead.done() for lead in leads[:4])
+        worker.now += 40_000
+        worker.over.set()
+        await asyncio.gather(*leads)
+
+    asyncio.run(scenario())
+    assert len(worker.broker.on(RETRY[0])) == 3
 
 
 def test_an_hours_pause_is_one_call_and_every_lead_comes_back_after_it() -> None:

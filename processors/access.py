@@ -70,8 +70,10 @@ class AccessStates:
         What lies there before this worker's own last word on a key is older than what it knows.
         """
         if told := self._told.get(key):
-            if value == told[0]:
-                told.popleft()
+            # Of several, the first ones may have been compacted away before they were read.
+            if value in told:
+                while told.popleft() != value:
+                    pass
             return
         standing = None if value is None else _read(key, value)
         if standing is not None:

@@ -30,15 +30,15 @@ class Limit:
         self._pause = pause
         self._given_up: deque[float] = deque()
         self._turn = asyncio.Lock()
+        self._told_at: float | None = None
 
     async def give_up(self) -> None:
-        """Returns when one more record may be given up; the first that has to wait is told as an alarm."""
+        """Returns when one more record may be given up; that somebody has to wait is an alarm, once a minute."""
         async with self._turn:
-            told = False
             while self._full():
-                if not told:
+                if self._told_at is None or self._clock() - self._told_at >= _MINUTE:
                     telemetry.log("error", "worker.limit", worker=self._worker, per_minute=self._per_minute)
-                    told = True
+                    self._told_at = self._clock()
                 await self._pause(self._given_up[0] + _MINUTE - self._clock())
             self._given_up.append(self._clock())
 

@@ -262,6 +262,17 @@ def test_one_page_that_fails_among_others_is_no_storm() -> None:
     assert not desk.governor.silent
 
 
+def test_a_word_of_ours_that_was_compacted_away_before_it_was_read_is_not_waited_for() -> None:
+    desk = Desk()
+    for reason in ("token-invalid", "token-expired"):
+        desk.governor.refused(ONE, AccessLost(reason, scope="token"), "55")
+    _, last = [access_record(told) for told in desk.governor.news()]
+    key = desk.states.key(ONE, "token")
+    desk.states.take(key, last.value)
+    desk.states.take(key, access_record(Standing(state="open", key=key, reason="repaired", at=NOW)).value)
+    assert desk.closed() == set()
+
+
 REFUSALS = st.one_of(
     st.builds(
         lambda scope, seconds: OverBudget("app-limit", scope=scope, regain_after=seconds),

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from processors.limit import Limit
 
 
@@ -28,6 +30,20 @@ def test_the_record_beyond_the_limit_waits_until_the_minute_has_room() -> None:
         return given_up
 
     assert asyncio.run(scenario()) == [0, 1, 2, 60, 61, 62, 120]
+
+
+def test_standing_still_is_one_alarm_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    limit = Limit(worker="fetch", per_minute=60, clock=lambda: clock.now, pause=clock.pause)
+
+    async def scenario() -> None:
+        for number in range(180):
+            await limit.give_up()
+            clock.now += 0.5 if number < 60 else 0.0
+
+    asyncio.run(scenario())
+    assert len(clock.pauses) > 2
+    assert capsys.readouterr().out.count("worker.limit") == 2
 
 
 def test_below_the_limit_nobody_waits() -> None:

@@ -8,6 +8,8 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from confluent_kafka import KafkaException
+
 from ingest import telemetry
 from ingest.reading import Reader, ReadingError
 from ingest.records import Received
@@ -39,13 +41,13 @@ async def following(settings: KafkaSettings, topic: str, take: Callable[[Receive
             hand_over(received)
 
     def keep_following() -> None:
-        with Reader(settings) as reader:
-            while not closing.is_set():
-                try:
+        while not closing.is_set():
+            try:
+                with Reader(settings) as reader:
                     follow(reader)
-                except ReadingError:
-                    telemetry.log("warning", "access.unread", topic=topic)
-                    closing.wait(_AGAIN_AFTER)
+            except (ReadingError, KafkaException):  # a thread that ended would leave the worker with what it knows now
+                telemetry.log("warning", "access.unread", topic=topic)
+                closing.wait(_AGAIN_AFTER)
 
     thread = threading.Thread(target=keep_following, name=f"following {topic}", daemon=True)
     thread.start()

@@ -273,6 +273,26 @@ def test_a_word_of_ours_that_was_compacted_away_before_it_was_read_is_not_waited
     assert desk.closed() == set()
 
 
+def test_a_pause_does_not_open_what_is_broken_and_a_trial_is_no_proof_that_leads_can_be_read() -> None:
+    desk = Desk()
+    desk.governor.refused(ONE, AccessLost("permission", scope="page"), "55")
+    desk.governor.refused(ONE, OverBudget("business-limit", scope="page", regain_after=60.0), "55")
+    desk.now += 61_000
+    assert desk.closed() == {"1"}
+    second = Desk()
+    key = second.states.key(ONE, "page")
+    second.states.take(key, access_record(Standing(state="open", key=key, reason="repaired", at=NOW)).value)
+    assert not second.governor.readable_since(ONE, NOW - 1)
+
+
+def test_a_page_that_was_not_answered_last_time_is_not_proven() -> None:
+    desk = Desk()
+    desk.governor.answered(ONE, Usage())
+    assert desk.governor.proven(ONE)
+    desk.governor.refused(ONE, Unavailable("timeout"), "55")
+    assert not desk.governor.proven(ONE)
+
+
 REFUSALS = st.one_of(
     st.builds(
         lambda scope, seconds: OverBudget("app-limit", scope=scope, regain_after=seconds),

@@ -24,6 +24,7 @@ from processors.access import Standing, State, access_record
 from processors.governor import Governor
 
 CALLS_PER_PAGE = 4
+_SILENT_SECONDS = 1.0  # between two calls for a page while nobody is answered
 _PROBE_SECONDS = (1.0, 30.0)  # the pause before the first probe in a storm, and the longest one
 
 _EVENTS: dict[State, telemetry.Event] = {
@@ -172,6 +173,8 @@ class Asking:
                 if self._governor.storm and self._governor.standing(page).state not in ("paused", "broken"):
                     await self._probing(line, page, taken)
                 else:
+                    if self._governor.silent:  # until it is a storm: leads do not ask as fast as they fail
+                        await self._pause(_SILENT_SECONDS)
                     await self._ask(line, page, taken)
         except Exception as error:  # noqa: BLE001  whatever it is, it is the records' that wait for this call
             for wanted in taken:

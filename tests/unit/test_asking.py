@@ -299,6 +299,19 @@ def test_a_page_with_many_slow_forms_leaves_slots_for_the_others() -> None:
     asyncio.run(scenario())
 
 
+def test_while_nobody_is_answered_a_page_is_asked_once_a_second_however_many_leads_wait() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        desk.meta.refusal = Unavailable("server-error")
+        await desk.ask_all(many(3))  # three leads in vain: nobody is answered
+        assert (desk.governor.silent, desk.pauses) == (True, [])
+        await desk.ask_all(many(20))
+        assert desk.pauses == [1.0] * 20
+        assert desk.meta.most_under_way == 1
+
+    asyncio.run(scenario())
+
+
 def test_in_a_storm_there_is_one_call_at_a_time_for_one_lead_further_and_further_apart() -> None:
     async def scenario() -> None:
         desk = Desk()

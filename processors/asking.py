@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 from ingest import telemetry
 from ingest.kafka import Producer
-from ingest.meta.errors import AccessLost, Blocked, GraphError, OverBudget
+from ingest.meta.errors import AccessLost, BadAsk, Blocked, GraphError, OverBudget
 from ingest.meta.graph import BATCH_SIZE, LEAD_FIELDS, Answer
 from ingest.meta.pages import PageAccess
 from processors import patience
@@ -231,12 +231,20 @@ class Asking:
             raise Turned(standing)
 
     async def _outcomes(self, taken: Sequence[_Wanted], fields: Sequence[str]) -> Sequence[Answer | GraphError]:
+        if len(taken) == 1:
+            return [await self._alone(taken[0], fields)]
         try:
-            if len(taken) == 1:
-                return [await self._graph.lead(taken[0].lead_id, taken[0].page, fields=fields)]
             return await self._graph.leads_batch([(each.lead_id, each.page) for each in taken], fields=fields)
+        except BadAsk:  # of all of them together, which says nothing about each
+            return [await self._alone(wanted, fields) for wanted in taken]
         except GraphError as error:
             return [error] * len(taken)
+
+    async def _alone(self, wanted: _Wanted, fields: Sequence[str]) -> Answer | GraphError:
+        try:
+            return await self._graph.lead(wanted.lead_id, wanted.page, fields=fields)
+        except GraphError as error:
+            return error
 
     def _judge(self, wanted: _Wanted, outcome: Answer | GraphError, fields: Sequence[str]) -> Answer | Exception:
         if isinstance(outcome, Answer):

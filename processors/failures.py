@@ -2,6 +2,7 @@
 
 went unanswered (Unavailable)             the next rung of the ladder; after the last, parked as `exhausted`
 paused (OverBudget, Blocked, a storm)     the largest rung that is not longer than the pause; no try is used up
+a slow page that fills the window         the first rung; no try is used up
 broken access (AccessLost), no token      parked until it is repaired
 not there (Missing, 100/33)               this record alone is parked; dead where it comes back and is still not
                                           there, though other leads of its page are
@@ -55,21 +56,29 @@ class Ladder:
         return Aside(topic=RETRY[rung], fate="waiting", reason=standing.reason, attempt=attempt)
 
 
+def crowded(received: Received) -> Aside:
+    """The page is slow, and has its share of the window already. No try is used up."""
+    return Aside(topic=RETRY[0], fate="waiting", reason="crowded", attempt=attempt_of(received))
+
+
 def parked(received: Received, reason: str) -> Aside:
     return Aside(topic=PARKED, fate="parked", reason=reason, attempt=attempt_of(received))
 
 
 def attempt_of(received: Received) -> int:
-    said = received.header("attempt") or ""
-    return int(said) if said.isdecimal() else 1
+    return _number(received.header("attempt"), digits=4) or 1
 
 
 def first_failed_at(received: Received) -> int | None:
     """Unix milliseconds; None where it has not failed before."""
-    said = received.header("first-failed-at") or ""
-    return int(said) if said.isdecimal() else None
+    return _number(received.header("first-failed-at"), digits=16)
 
 
 def is_expired(created_time: int | None, *, now: int) -> bool:
     """Whether Meta has deleted the lead. `created_time` is unix seconds, `now` unix milliseconds."""
     return created_time is not None and now / 1000 - created_time > RETENTION_SECONDS
+
+
+def _number(said: str | None, *, digits: int) -> int | None:
+    """What we have written; somebody else may have written anything."""
+    return int(said) if said is not None and said.isascii() and said.isdecimal() and len(said) <= digits else None

@@ -8,7 +8,8 @@ acknowledged. `failures.py` says which; seconds are waited out in place, nothing
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -43,6 +44,7 @@ from processors.failures import (
     NOT_FOUND,
     Aside,
     Ladder,
+    crowded,
     first_failed_at,
     is_expired,
     parked,
@@ -54,6 +56,9 @@ from schemas.shapes import LeadDetails
 
 # What a reader of details and leads may want to know of the way a lead came; the rest stays on raw.
 _CARRIED: tuple[HeaderName, ...] = ("source", "delivery", "received-at")
+
+
+SLOW_MS = 10_000  # a page whose oldest open record is older is slow
 
 
 class AsksLeads(Protocol):
@@ -72,6 +77,8 @@ class KnowsForms(Protocol):
 
 class HoldsTokens(Protocol):
     def get(self, page_id: str) -> PageAccess | None: ...
+
+    def all(self) -> Collection[PageAccess]: ...
 
 
 class Fetch:
@@ -104,6 +111,7 @@ class Fetch:
         self._limit = limit
         self._share = max(1, window // 4)  # of the window, that one page in trouble may hold
         self._held: Counter[str] = Counter()
+        self._open: dict[str, dict[tuple[str, int, int], int]] = {}  # by page: its open records, since when
         self._clock = clock
         self._pause = pause
 
@@ -127,7 +135,30 @@ class Fetch:
             return await self._leave(received, notification, "skipped", "sample")
         if received.topic.endswith(RAW) and self._recent.repeats(notification.lead_id, received.origin):
             return await self._leave(received, notification, "duplicate", "seen")
-        began = self._clock()
+        if self._is_crowded(notification.page_id):
+            return await self._set_aside(received, notification, crowded(received))
+        with self._open_record(notification.page_id, received) as began:
+            return await self._bring_in(received, notification, began)
+
+    def _is_crowded(self, page_id: str) -> bool:
+        """Whether a slow page has its share of the window: more of it would leave no room for the others."""
+        mine = self._open.get(page_id, {})
+        if len(mine) < self._share or self._clock() - next(iter(mine.values())) < SLOW_MS:
+            return False
+        return len(self._pages.all()) > 1 and not (self._governor.storm or self._governor.silent)
+
+    @contextmanager
+    def _open_record(self, page_id: str, received: Received) -> Iterator[int]:
+        mine, place = self._open.setdefault(page_id, {}), (received.topic, received.partition, received.offset)
+        mine[place] = began = self._clock()
+        try:
+            yield began
+        finally:
+            mine.pop(place, None)
+            if not mine:
+                self._open.pop(page_id, None)
+
+    async def _bring_in(self, received: Received, notification: Notification, began: int) -> str:
         while True:
             page = self._pages.get(notification.page_id)
             if page is None:

@@ -26,6 +26,7 @@ BACKGROUND = 75.0  # percent; what is left belongs to live leads
 UNESTIMATED_MS = (
     300_000  # a pause for which Meta gives no estimate: its windows are an hour, and a call makes it longer
 )
+LONGEST_MS = 86_400_000  # Meta's longest window; what a header says beyond it is an error
 BLOCKED_MS = 3_600_000  # policy blocks last hours
 LOAD_MS = 3_600_000  # what a header said is true for no longer than the window it speaks of
 ANSWERED = "answered"  # why a page is open that was in doubt
@@ -156,7 +157,7 @@ class Governor:
         return self._states.key(page, "page")
 
     def _pause(self, page: PageAccess, scope: Scope, reason: Reason, wait: int) -> Standing:
-        until = self._clock() + wait
+        until = self._clock() + min(wait, LONGEST_MS)
         known = self._states.of(self._states.key(page, scope))
         # Every call that was under way when the budget ran out brings the same estimate, a moment later.
         if known.state == "broken" or (known.state == "paused" and (known.until or 0) + 1000 >= until):

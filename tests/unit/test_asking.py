@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from pydantic import SecretStr
 
-from ingest.meta.errors import AccessLost, GraphError, OverBudget, Unavailable
+from ingest.meta.errors import AccessLost, BadAsk, Blocked, GraphError, OverBudget, Unavailable
 from ingest.meta.graph import LEAD_FIELDS, REDUCED_LEAD_FIELDS, Answer, Usage
 from ingest.meta.pages import PageAccess
-from ingest.records import ACCESS
+from ingest.records import ACCESS, Record
 from processors.access import AccessStates, Standing
 from processors.asking import CALLS_PER_PAGE, Asking, Turned
 from processors.governor import Governor
@@ -132,6 +132,21 @@ def test_a_slow_page_makes_only_its_own_leads_wait() -> None:
         assert not any(task.done() for task in slow)
         desk.meta.gate.set()
         await asyncio.gather(*slow)
+
+    asyncio.run(scenario())
+
+
+def test_a_batch_that_is_too_much_as_a_whole_is_asked_for_one_by_one() -> None:
+    class TooLarge(Meta):
+        async def leads_batch(
+            self, wanted: Sequence[tuple[str, PageAccess]], *, fields: Sequence[str]
+        ) -> tuple[Answer | GraphError, ...]:
+            raise BadAsk("too-large")
+
+    async def scenario() -> None:
+        desk = Desk(meta=TooLarge())
+        answers = await desk.ask_all(many(20))
+        assert all(isinstance(each, Answer) for each in answers)
 
     asyncio.run(scenario())
 
@@ -394,5 +409,50 @@ def test_a_defect_while_it_is_decided_who_may_be_asked_reaches_the_records_too()
         async with asyncio.timeout(1):
             with pytest.raises(ZeroDivisionError):
                 await asking.lead("1", ONE, fields=LEAD_FIELDS)
+
+    asyncio.run(scenario())
+
+
+def test_news_reach_the_topic_in_the_order_in_which_they_were_decided() -> None:
+    class Slower(Broker):
+        """The first record takes longer than the second."""
+
+        async def deliver(self, records: Sequence[Record]) -> None:
+            for _ in range(10 if records[0].key == b"page:1" else 0):
+                await asyncio.sleep(0)
+            await super().deliver(records)
+
+    async def scenario() -> None:
+        desk, broker = Desk(), Slower()
+        asking = Asking(graph=desk.meta, governor=desk.governor, producer=broker, concurrency=1)
+        tellings = []
+        for page in (ONE, TWO):
+            desk.governor.missed(page, "55")
+            tellings.append(asyncio.create_task(asking.tell()))
+            await asyncio.sleep(0)
+        await asyncio.gather(*tellings)
+        assert [record.key for record in broker.on(ACCESS)] == [b"page:1", b"page:2"]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("error", [OverBudget("page-limit", scope="page", regain_after=60.0), Blocked("blocked")])
+def test_what_a_form_met_is_told_before_its_lead_learns_it(error: GraphError) -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        desk.meta.refusal = error
+        with pytest.raises(Turned):
+            await desk.asking.form("9", ONE)
+        assert len(desk.broker.on(ACCESS)) == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_form_that_is_given_does_not_end_the_doubt_on_its_page() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        desk.governor.missed(ONE, "55")
+        await desk.asking.form("9", ONE)
+        assert desk.states.standing(ONE).state == "doubtful"
 
     asyncio.run(scenario())

@@ -45,9 +45,12 @@ class Meta:
     def __init__(self, *errors: GraphError) -> None:
         self.errors = list(errors)
         self.asked: list[Sequence[str]] = []
+        self.gate: asyncio.Event | None = None
 
     async def lead(self, lead_id: str, page: PageAccess, *, fields: Sequence[str]) -> Answer:
         self.asked.append(fields)
+        if self.gate is not None:
+            await self.gate.wait()
         if self.errors:
             raise self.errors.pop(0)
         body = f'{{"id": "{lead_id}",  "form_id":"{FORM}"}}'
@@ -73,11 +76,15 @@ class OneForm:
 
 
 class Tokens:
-    def __init__(self, page: PageAccess | None = PAGE) -> None:
+    def __init__(self, page: PageAccess | None = PAGE, others: Sequence[PageAccess] = ()) -> None:
         self.page = page
+        self.others = others
 
     def get(self, page_id: str) -> PageAccess | None:
         return self.page
+
+    def all(self) -> Sequence[PageAccess]:
+        return [PAGE, *self.others]
 
 
 class ManyTokens(Tokens):
@@ -86,6 +93,9 @@ class ManyTokens(Tokens):
 
     def get(self, page_id: str) -> PageAccess | None:
         return self.pages.get(page_id)
+
+    def all(self) -> Sequence[PageAccess]:
+        return list(self.pages.values())
 
 
 CODEC: Codec[LeadDetails] = Codec("LeadDetails", schema_id=1)
@@ -407,6 +417,36 @@ def test_an_hours_pause_is_one_call_and_every_lead_comes_back_after_it() -> None
     assert len(worker.meta.asked) == 101
     assert NOW + 3_600_000 <= worker.now < NOW + 3_600_000 + 60_000
     assert turns < 100 * 18  # ten minutes at a time, then one
+
+
+OTHER = PageAccess(page_id="9", token=SecretStr("token of another page"))
+
+
+@pytest.mark.parametrize(("others", "beside"), [((OTHER,), 3), ((), 0)], ids=["of two pages", "the only page"])
+def test_a_slow_page_keeps_to_a_quarter_of_the_window_where_there_are_others(
+    others: Sequence[PageAccess], beside: int
+) -> None:
+    worker = Worker(tokens=Tokens(others=others))
+    worker.meta.gate = gate = asyncio.Event()
+
+    async def scenario() -> None:
+        first = [asyncio.create_task(worker.step.run(notified(number, lead_id=str(number)))) for number in range(1, 4)]
+        await asyncio.sleep(0)
+        worker.now += 9_999  # not slow yet
+        first.append(asyncio.create_task(worker.step.run(notified(4, lead_id="4"))))
+        await asyncio.sleep(0)
+        worker.now += 1
+        rest = [asyncio.create_task(worker.step.run(notified(number, lead_id=str(number)))) for number in range(5, 8)]
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert sum(task.done() for task in rest) == beside
+        assert not any(task.done() for task in first)
+        gate.set()
+        await asyncio.gather(*first, *rest)
+
+    asyncio.run(scenario())
+    assert len(worker.broker.on(DETAILS)) == 7 - beside
+    assert [header(record.headers, "fate-reason") for record in worker.broker.on(RETRY[0])] == ["crowded"] * beside
 
 
 def test_a_dead_token_parks_its_pages_leads_with_one_call() -> None:

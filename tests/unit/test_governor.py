@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from ingest.meta.errors import AccessLost, Blocked, GraphError, Missing, OverBudget, Scope, Unavailable
 from ingest.meta.graph import BusinessUse, Load, Usage
 from ingest.meta.pages import PageAccess
-from processors.access import AccessStates, Standing, access_record
+from processors.access import AccessStates, Standing, State, access_record
 from processors.governor import BLOCKED_MS, LOAD_MS, UNESTIMATED_MS, Governor
 
 NOW = 1_795_000_000_000
@@ -323,3 +323,56 @@ def test_two_workers_that_read_the_same_topic_agree(
             states.take((record.key or b"").decode(), record.value)
     assert [desk.states.standing(page) for page in PAGES] == before
     assert [second.states.standing(page) for page in PAGES] == before
+
+
+def told(desk: Desk, state: State, at: int, until: int | None = None) -> tuple[str, bytes | None]:
+    key = desk.states.key(ONE, "page")
+    record = access_record(Standing(state=state, key=key, reason="told by another", until=until, at=at))
+    return key, record.value
+
+
+def test_what_lies_before_our_own_last_word_is_older_than_what_we_know() -> None:
+    desk = Desk()
+    desk.governor.refused(ONE, OverBudget("business-limit", scope="page", regain_after=600.0), "55")
+    [ours] = [access_record(news) for news in desk.governor.news()]
+    desk.states.take(*told(desk, "open", NOW - 1))
+    assert desk.closed() == {"1"}
+    desk.states.take(desk.states.key(ONE, "page"), ours.value)
+    desk.states.take(*told(desk, "open", NOW + 1))
+    assert desk.closed() == set()
+
+
+def test_after_a_pause_the_page_is_asked_for_one_lead_also_where_another_worker_told_it() -> None:
+    desk = Desk()
+    desk.governor.answered(ONE, Usage())
+    desk.states.take(*told(desk, "paused", NOW, NOW + 60_000))
+    desk.now += 60_000
+    assert desk.closed() == set()
+    assert not desk.governor.proven(ONE)
+
+
+def test_what_nobody_can_read_changes_nothing() -> None:
+    desk = Desk()
+    desk.states.take(*told(desk, "broken", NOW))
+    desk.states.take(desk.states.key(ONE, "page"), b"not json")
+    assert desk.closed() == {"1"}
+    desk.states.take(desk.states.key(ONE, "page"), None)
+    assert desk.closed() == set()
+
+
+def test_of_two_pauses_the_longer_one_counts() -> None:
+    desk = Desk()
+    desk.governor.refused(ONE, OverBudget("business-limit", scope="page", regain_after=60.0), "55")
+    desk.governor.refused(ONE, OverBudget("app-limit", scope="app", regain_after=600.0), "55")
+    assert desk.governor.standing(ONE).until == NOW + 600_000
+
+
+def test_one_silent_page_of_three_is_no_storm_however_often_it_is_asked() -> None:
+    desk = Desk()
+    for number in range(40):
+        for other in (TWO, OTHER):
+            desk.governor.answered(other, Usage())
+        for call in range(5):
+            desk.governor.refused(ONE, Unavailable("timeout"), str(5 * number + call))
+        desk.now += 1000
+    assert not desk.governor.storm

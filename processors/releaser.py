@@ -132,12 +132,14 @@ class Releaser:
     def _read(self, waiting: Sequence[Waiting]) -> list[tuple[Waiting, Received | None]]:
         """The parked records of as many of them as memory allows; None for one that expired while it waited.
 
-        They are of one page and in its order, and so in that of their partition.
+        They are of one page and in its order, and so in that of their partition. ReadingError where one is not there
+        and has not expired: a partition whose leader has just changed may not show its last records yet.
         """
         places = [(each.partition, each.offset) for each in waiting]
         wanted = set(places)
         since = dict(reversed(places))  # of each partition its first
-        until = dict.fromkeys(self._reader.bounds(self._topic), 0) | {number: offset + 1 for number, offset in places}
+        bounds = self._reader.bounds(self._topic)
+        until = dict.fromkeys(bounds, 0) | {number: offset + 1 for number, offset in places}
         found: dict[tuple[int, int], Received] = {}
         size, through = 0, len(waiting)
         for received in self._reader.read(self._topic, since, until):
@@ -148,7 +150,10 @@ class Releaser:
                 if size >= _READ_BYTES:
                     through = places.index(place) + 1
                     break
-        return [(each, found.get(place)) for each, place in zip(waiting[:through], places, strict=False)]
+        read = places[:through]
+        if any(place not in found and place[1] >= bounds[place[0]][0] for place in read):
+            raise ReadingError(f"{self._topic} does not show records that it has")
+        return [(each, found.get(place)) for each, place in zip(waiting[:through], read, strict=True)]
 
 
 def again(received: Received) -> Record:

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from ingest.meta.pages import PageAccess
-from ingest.reading import Offsets
+from ingest.reading import Offsets, ReadingError
 from ingest.records import AGAIN, FATES, PARKED, HeaderName, Received, Record, headers
 from processors.access import AccessStates, Standing, State, access_record
 from processors.parked import Parked
@@ -281,7 +281,12 @@ def test_large_records_are_read_as_memory_allows_and_none_is_left_out() -> None:
 
 
 class Forgets(Counting):
-    """Parked records that expired, after they were seen."""
+    """A cluster that shows nothing when asked for parts; `expired` says whether its records are gone for good."""
+
+    expired = True
+
+    def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
+        return {number: (end if self.expired else 0, end) for number, (_, end) in super().bounds(topic).items()}
 
     def read(self, topic: str, since: Offsets | None = None, until: Offsets | None = None) -> Iterator[Received]:
         return super().read(topic, since, until) if until is None else iter(())
@@ -295,3 +300,16 @@ def test_what_expired_while_it_was_parked_is_waited_for_no_longer() -> None:
 
     assert scene.look() == []
     assert len(scene.parked) == 0
+
+
+def test_what_a_broker_does_not_show_yet_is_waited_for() -> None:
+    """A leader that has just changed may not show its last records for a moment."""
+    scene = Scene()
+    scene.cluster = Forgets()
+    scene.cluster.expired = False
+    scene.releaser = scene.another()
+    scene.park(OPEN, 0)
+
+    with pytest.raises(ReadingError):
+        scene.look()
+    assert len(scene.parked) == 1

@@ -23,9 +23,7 @@ from processors.access import AccessStates, Standing, State
 
 FULL = 100.0  # percent; from here on Meta refuses
 BACKGROUND = 75.0  # percent; what is left belongs to live leads
-UNESTIMATED_MS = (
-    300_000  # a pause for which Meta gives no estimate: its windows are an hour, and a call makes it longer
-)
+UNESTIMATED_MS = 300_000  # a pause without an estimate: Meta counts over an hour, and a call makes it longer
 LONGEST_MS = 86_400_000  # Meta's longest window; what a header says beyond it is an error
 BLOCKED_MS = 3_600_000  # policy blocks last hours
 LOAD_MS = 3_600_000  # what a header said is true for no longer than the window it speaks of

@@ -28,7 +28,9 @@ replay = typer.Typer(
 )
 
 _Worker = Literal["fetch", "map"]
-_READS: dict[_Worker, tuple[str, ...]] = {"fetch": (RAW, AGAIN), "map": (DETAILS,)}
+_MOVES: dict[_Worker, str] = {"fetch": RAW, "map": DETAILS}
+# What came back is a copy of what lies on raw: read again as well, it would be fetched once for each time it waited.
+_STAYS: dict[_Worker, tuple[str, ...]] = {"fetch": (AGAIN,), "map": ()}
 
 
 def target(text: str) -> Target:
@@ -73,8 +75,9 @@ def fetch(
 ) -> None:
     """Ask Meta again for leads. It costs one call for each, and Meta has them for 90 days.
 
-    --to moves the group of `work fetch` on meta.leadgen.raw and .again; exits 1 when the group is live. With --page,
-    --form or --lead the newest notification of each such lead is sent to .again instead, and workers may run.
+    --to moves the group of `work fetch` on meta.leadgen.raw; what came back since is a copy of it and is not fetched
+    once more. Exits 1 when the group is live. With --page, --form or --lead the newest notification of each such lead
+    is sent to .again instead, and workers may run.
 
     Example: leadstream replay fetch --to 2026-11-23T18:00 --yes
 
@@ -186,7 +189,8 @@ def _move(worker: _Worker, to: Target, *, yes: bool, as_json: bool) -> None:
     settings = read(KafkaSettings)
     topics, cluster = Topics(prefix=settings.topic_prefix), admin_client(settings)
     with _told():
-        planned = plan(cluster, topics.group(worker), [topics(name) for name in _READS[worker]], to)
+        staying = [topics(name) for name in _STAYS[worker]]
+        planned = plan(cluster, topics.group(worker), [topics(_MOVES[worker])], to, staying=staying)
         _show(planned, as_json=as_json)
         if planned.refusal:
             raise ReplayRefused(planned.refusal)

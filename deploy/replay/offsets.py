@@ -65,8 +65,11 @@ class Plan:
         )
 
 
-def plan(cluster: AdminClient, group: str, topics: Iterable[str], to: Target) -> Plan:
-    """How each partition of the topics would move. ReplayRefused when the cluster or a topic cannot be asked."""
+def plan(cluster: AdminClient, group: str, topics: Iterable[str], to: Target, *, staying: Iterable[str] = ()) -> Plan:
+    """How each partition of the topics would move. ReplayRefused when the cluster or a topic cannot be asked.
+
+    Those that are `staying` move only where they have to: to the first record, if the one they stand at expired.
+    """
     try:
         places = _partitions(cluster, topics)
         first = _offsets(cluster, places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]  # it has no type here
@@ -79,6 +82,7 @@ def plan(cluster: AdminClient, group: str, topics: Iterable[str], to: Target) ->
             case int():
                 after = {place: min(max(to, first[place]), end[place]) for place in places}
         before = _committed(cluster, group, places)
+        expired = _expired(cluster, group, staying)
         members = _members(cluster, group)
     except (KafkaException, TimeoutError) as error:
         raise _translated(error) from None
@@ -86,7 +90,7 @@ def plan(cluster: AdminClient, group: str, topics: Iterable[str], to: Target) ->
         Move(topic=place[0], partition=place[1], before=before.get(place), after=after[place], end=end[place])
         for place in places
     )
-    return Plan(group=group, moves=tuple(moves), members=members)
+    return Plan(group=group, moves=(*moves, *expired), members=members)
 
 
 def first_since(cluster: AdminClient, topic: str, moment: datetime) -> dict[int, int]:
@@ -148,6 +152,19 @@ def _committed(cluster: AdminClient, group: str, places: Sequence[_Place]) -> Ma
     [answer] = cluster.list_consumer_group_offsets([wanted], request_timeout=_PATIENCE).values()
     found = answer.result(_PATIENCE).topic_partitions or []
     return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
+
+
+def _expired(cluster: AdminClient, group: str, topics: Iterable[str]) -> list[Move]:
+    places = _partitions(cluster, topics)
+    if not places:
+        return []
+    first = _offsets(cluster, places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]  # as above
+    end = _offsets(cluster, places, OffsetSpec.latest())  # type: ignore[no-untyped-call]  # as above
+    return [
+        Move(topic=place[0], partition=place[1], before=offset, after=first[place], end=end[place])
+        for place, offset in _committed(cluster, group, places).items()
+        if offset < first[place]
+    ]
 
 
 def _members(cluster: AdminClient, group: str) -> tuple[str, ...]:

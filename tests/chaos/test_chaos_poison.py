@@ -171,8 +171,13 @@ def test_details_of_a_schema_that_is_no_avro(experiment: Experiment, system: Sys
     """Protobuf, in the registry that we share with others."""
     Crew(system).wait_ready()
     schema_id = registered(system, "stranger", PROTOBUF, "PROTOBUF")
-    put(system, [Poison(topic=DETAILS, key=b"1", value=b"\0" + schema_id.to_bytes(4, "big") + b"x", reason="unknown-schema")])
-    eventually(lambda: [each.header("fate-reason") for each in system.records(DEAD)] == ["unknown-schema"], 30, "it is dead")
+    put(
+        system,
+        [Poison(topic=DETAILS, key=b"1", value=b"\0" + schema_id.to_bytes(4, "big") + b"x", reason="unknown-schema")],
+    )
+    eventually(
+        lambda: [each.header("fate-reason") for each in system.records(DEAD)] == ["unknown-schema"], 30, "it is dead"
+    )
 
 
 @pytest.mark.long

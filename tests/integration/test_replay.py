@@ -19,7 +19,10 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, To
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from deploy.replay import Move, ReplayRefused, apply, plan
-from tests.programs import eventually
+from ingest.meta.notification import Notification
+from ingest.records import DETAILS, PARKED, RAW
+from tests.commands import Commands
+from tests.programs import System, eventually
 
 LEADSTREAM = Path(sys.executable).with_name("leadstream")
 EPOCH = 1_795_500_000_000  # unix milliseconds
@@ -172,3 +175,35 @@ def test_the_command_shows_first_moves_when_told_and_refuses_under_a_worker(grou
     assert "Stop every `leadstream work map`" in refused.stderr
     eventually(lambda: leadstream("--yes").returncode == 0, 20, "the replay")
     assert group.stands() == [0, 0]
+
+
+def test_fetch_replayed_from_the_first_record_asks_for_each_lead_once(system: System, tmp_path: Path) -> None:
+    """Also for those that were parked and came back, and for those that Meta announced twice."""
+    leadstream = Commands(system, tmp_path)
+    fetch, *_ = [
+        system.start(*command, RETRY_DELAYS="1,2,3", ACCESS_CHECK="1").wait_ready()
+        for command in (("work", "fetch"), ("work", "retry"), ("serve",))
+    ]
+    [page, *_] = system.graph.pages()
+    system.graph.kill_token(page.page_id)
+    system.graph.wait(system.graph.deliver(system.webhook, 60, changes_per_post=5, duplicates=0.2).job)
+
+    def parked() -> set[str]:
+        return {Notification.read(record.value or b"").lead_id for record in system.records(PARKED)}
+
+    leads = set(system.graph.acknowledged())
+    eventually(lambda: parked() | system.keys(DETAILS) == leads, 60, "every lead fetched, or parked")
+    system.graph.repair_token(page.page_id)
+    eventually(lambda: len(system.keys(DETAILS)) == 60, 60, "every lead is fetched")
+    assert len(parked()) > 5
+
+    assert fetch.stop() == 0
+    system.graph.forget_calls()
+    before = len(system.records(DETAILS))
+    planned = leadstream.asked("replay", "fetch", "--to", "earliest")
+    assert sum(move["records"] for move in planned["moves"]) == len(system.records(RAW))
+    assert leadstream("replay", "fetch", "--to", "earliest", "--yes").returncode == 0
+    system.start("work", "fetch").wait_ready()
+    eventually(lambda: len(system.records(DETAILS)) >= before + 60, 60, "every lead is fetched again")
+    assert system.graph.lead_calls() == dict.fromkeys(leads, 1)
+    assert len(system.records(DETAILS)) == before + 60

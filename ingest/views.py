@@ -107,7 +107,7 @@ class Door:
 
     @contextmanager
     def _room_for(self, delivery: Delivery, size: int) -> Iterator[None]:
-        """What its records cost is known only now. A delivery that is alone always fits: else it would never be taken."""
+        """What its records cost is known only now. A delivery alone always fits: else it would never be taken."""
         cost = RECORD_BYTES * len(delivery.records)
         if self.in_flight > size and self.in_flight + cost > self._max_in_flight:
             raise Refused(answers.SATURATED, "saturated")

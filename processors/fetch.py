@@ -56,8 +56,6 @@ from schemas.shapes import LeadDetails
 
 # What a reader of details and leads may want to know of the way a lead came; the rest stays on raw.
 _CARRIED: tuple[HeaderName, ...] = ("source", "delivery", "received-at")
-
-
 SLOW_MS = 10_000  # a page whose oldest open record is older is slow
 
 

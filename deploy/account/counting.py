@@ -17,14 +17,14 @@ MAP_KINDS: tuple[MapKind, ...] = ("mapped", "erased", "dead", "skipped", "duplic
 EXAMPLES = 5  # at most, of what is lost in each stage
 
 _AT = "promise.at >= :since AND promise.at < :until AND (:page IS NULL OR promise.page = :page)"
-_PAGES = f"SELECT origin >= :door, page, kind, count(*) FROM promise WHERE {_AT} GROUP BY 1, 2, 3"  # noqa: S608  ours
-_LOST = (
-    f"SELECT origin, page, lead, at FROM promise WHERE kind = 'lost' AND settled = 0 AND {_AT} ORDER BY at LIMIT :most"  # noqa: S608
-)
+_PAGES = f"SELECT origin >= :door, page, kind, count(*) FROM promise WHERE {_AT} GROUP BY 1, 2, 3"  # noqa: S608  as below
+_LOST = f"""
+SELECT origin, page, lead, at FROM promise WHERE kind = 'lost' AND settled = 0 AND {_AT} ORDER BY at LIMIT :most
+"""  # noqa: S608  _AT is ours, values are bound
 _PARKED = f"""
 SELECT fate.reason, count(*) FROM fate JOIN promise USING (origin)
 WHERE fate.stage = 'fetch' AND NOT fate.moved AND promise.kind = 'parked' AND {_AT} GROUP BY 1
-"""  # noqa: S608
+"""  # noqa: S608  _AT is ours, values are bound
 # As `leadstream dead list` has it: open until its fate names it, or its record died later or came to another end.
 _LETTERS = """
 SELECT stage, reason, count(*) FROM letter

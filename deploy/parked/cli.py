@@ -112,7 +112,7 @@ def release(
         if planned.openings:
             opened = [Parcel(record=access_record(each.opened)) for each in planned.openings]
             send_all(settings, opened, total=len(opened), rate=rate)
-            time.sleep(_HEARD)
+            time.sleep(_HEARD)  # nobody tells when they have; too early costs a parking, never a record
 
         def is_going(entry: Entry) -> bool:
             return wanted(entry) and entry.page_id not in planned.because

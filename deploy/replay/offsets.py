@@ -71,26 +71,28 @@ def plan(cluster: AdminClient, group: str, topics: Iterable[str], to: Target, *,
     Those that are `staying` move only where they have to: to the first record, if the one they stand at expired.
     """
     try:
-        places = _partitions(cluster, topics)
+        moving, standing = _partitions(cluster, topics), _partitions(cluster, staying)
+        places = [*moving, *standing]
         first = _offsets(cluster, places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]  # it has no type here
         end = _offsets(cluster, places, OffsetSpec.latest())  # type: ignore[no-untyped-call]  # as above
+        before = _committed(cluster, group, places)
         match to:
             case "earliest":
-                after = first
+                after = dict(first)
             case datetime():
-                after = _since(cluster, places, to)
+                after = dict(_since(cluster, moving, to))
             case int():
-                after = {place: min(max(to, first[place]), end[place]) for place in places}
-        before = _committed(cluster, group, places)
-        expired = _expired(cluster, group, staying)
+                after = {place: min(max(to, first[place]), end[place]) for place in moving}
+        expired = [place for place in standing if before.get(place, first[place]) < first[place]]
+        after |= {place: first[place] for place in expired}
         members = _members(cluster, group)
     except (KafkaException, TimeoutError) as error:
         raise _translated(error) from None
     moves = (
         Move(topic=place[0], partition=place[1], before=before.get(place), after=after[place], end=end[place])
-        for place in places
+        for place in (*moving, *expired)
     )
-    return Plan(group=group, moves=(*moves, *expired), members=members)
+    return Plan(group=group, moves=tuple(moves), members=members)
 
 
 def first_since(cluster: AdminClient, topic: str, moment: datetime) -> dict[int, int]:
@@ -152,19 +154,6 @@ def _committed(cluster: AdminClient, group: str, places: Sequence[_Place]) -> Ma
     [answer] = cluster.list_consumer_group_offsets([wanted], request_timeout=_PATIENCE).values()
     found = answer.result(_PATIENCE).topic_partitions or []
     return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
-
-
-def _expired(cluster: AdminClient, group: str, topics: Iterable[str]) -> list[Move]:
-    places = _partitions(cluster, topics)
-    if not places:
-        return []
-    first = _offsets(cluster, places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]  # as above
-    end = _offsets(cluster, places, OffsetSpec.latest())  # type: ignore[no-untyped-call]  # as above
-    return [
-        Move(topic=place[0], partition=place[1], before=offset, after=first[place], end=end[place])
-        for place, offset in _committed(cluster, group, places).items()
-        if offset < first[place]
-    ]
 
 
 def _members(cluster: AdminClient, group: str) -> tuple[str, ...]:

@@ -157,9 +157,8 @@ async def work_retry(stop: asyncio.Event, report: Report) -> None:
         ]
 
         async def watch_access() -> None:
-            connections = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
             async with (
-                connections as session,
+                aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
                 following(kafka, topics(ACCESS), states.follow),
                 asyncio.TaskGroup() as watching,
             ):

@@ -128,9 +128,9 @@ class Asking:
             try:
                 answer = await self._graph.form(form_id, page)
             except (OverBudget, Blocked) as error:
-                standing = self._governor.refused(page, error, form_id)
+                standing = self._governor.refused_form(page, error)
                 await self.tell()
-                raise Turned(standing or Standing()) from None
+                raise Turned(standing) from None
             self._governor.gave_form(page, answer.usage)
             await self.tell()
             return answer

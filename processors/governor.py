@@ -112,18 +112,18 @@ class Governor:
             case Unavailable():
                 self._count_unanswered(page)
                 return None
-            case OverBudget(scope=scope, regain_after=seconds, reason=reason):
-                self._answered.pop(page.page_id, None)
-                wait = round((seconds or 0.0) * 1000) or UNESTIMATED_MS  # a pause of nothing would be a probe
-                return self._pause(page, scope, reason, wait)
-            case Blocked(reason=reason):
-                self._answered.pop(page.page_id, None)
-                return self._pause(page, "token", reason, BLOCKED_MS)
+            case OverBudget() | Blocked():
+                return self._pause_for(page, error)
             case AccessLost(scope=scope, reason=reason):
                 self._answered.pop(page.page_id, None)
                 return self._decide(page, scope, "broken", reason)
             case _:
                 return None
+
+    def refused_form(self, page: PageAccess, error: OverBudget | Blocked) -> Standing:
+        """The same, of a form: its budget is that of the page's leads."""
+        self._note(page, answered=True)
+        return self._pause_for(page, error)
 
     def missed(self, page: PageAccess, lead_id: str) -> Standing:
         """A lead of the page is not there, or may not be seen (100/33), though it was waited for."""
@@ -153,6 +153,13 @@ class Governor:
 
     def _key(self, page: PageAccess) -> str:
         return self._states.key(page, "page")
+
+    def _pause_for(self, page: PageAccess, error: OverBudget | Blocked) -> Standing:
+        self._answered.pop(page.page_id, None)
+        if isinstance(error, Blocked):
+            return self._pause(page, "token", error.reason, BLOCKED_MS)
+        wait = round((error.regain_after or 0.0) * 1000) or UNESTIMATED_MS  # a pause of nothing would be a probe
+        return self._pause(page, error.scope, error.reason, wait)
 
     def _pause(self, page: PageAccess, scope: Scope, reason: Reason, wait: int) -> Standing:
         until = self._clock() + min(wait, LONGEST_MS)

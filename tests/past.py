@@ -170,3 +170,16 @@ class _Counting:
 
 def _place(received: Received) -> tuple[str, int, int]:
     return received.topic, received.partition, received.offset
+
+
+def kinds(account: Account, page: str = PAGE) -> dict[str, int]:
+    return {str(kind): number for kind, number in account.pages.get(page, {}).items()}
+
+
+def lost(account: Account) -> list[tuple[str, str]]:
+    assert account.holds is (account.lost.count == 0)
+    return [(each.stage, each.at) for each in account.lost.examples]
+
+
+def at(received: Received, topic: str) -> str:
+    return f"{topic} {received.partition}@{received.offset}"

@@ -64,6 +64,7 @@ class Door:
         self._on_fatal = on_fatal
         self._tell = _Sparingly(clock)
         self.in_flight = 0  # bytes of deliveries that are arriving or wait for the broker
+        self._swells = 1.0  # what the last delivery cost for each byte of its body
 
     async def handshake(self, request: web.Request) -> web.Response:
         """GET: Meta verifies the callback URL."""
@@ -109,6 +110,7 @@ class Door:
     def _room_for(self, delivery: Delivery, size: int) -> Iterator[None]:
         """What its records cost is known only now. A delivery alone always fits: else it would never be taken."""
         cost = RECORD_BYTES * len(delivery.records)
+        self._swells = 1 + cost / max(size, 1)
         if self.in_flight > size and self.in_flight + cost > self._max_in_flight:
             raise Refused(answers.SATURATED, "saturated")
         self.in_flight += cost
@@ -126,7 +128,8 @@ class Door:
         expected = self._max_body if announced is None else announced
         if expected > self._max_body:
             raise Refused(answers.TOO_LARGE, "too-large")
-        if self.in_flight + expected > self._max_in_flight:
+        # Refused here, it costs nothing more; once it was read, the work is done for nothing, and others wait for it.
+        if self.in_flight and self.in_flight + expected * self._swells > self._max_in_flight:
             raise Refused(answers.SATURATED, "saturated")
         return claimed
 

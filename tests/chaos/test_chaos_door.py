@@ -21,7 +21,7 @@ from tests.chaos.results import Result
 from tests.door import Sender, leadgen, post_of, sending_to, signed
 from tests.programs import Program, System
 
-IN_FLIGHT = 8 * 2**20
+IN_FLIGHT = 32 * 2**20  # more than the sixteen who measure have open at once
 # What is in flight is counted as it costs; the allocator keeps some of what was freed, and librdkafka its queue.
 HELD = 4 * IN_FLIGHT + 64 * 2**20
 # What a connection holds before the door counts it: aiohttp's buffer, twice READ_BYTES, and itself.
@@ -67,16 +67,21 @@ class Senders:
                 self.most_open = max(self.most_open, before + sent - self.answers.total())
 
     async def capacity(self, seconds: float, changes: int) -> float:
-        """POSTs a second when each sender waits for its answer."""
-        end = time.monotonic() + seconds
-        before = self.answers["200"]
+        """POSTs a second when each of 16 senders waits for its answer: in the best of four stretches.
 
-        async def send() -> None:
+        A moment in which the machine did something else would be taken for what the door can do.
+        """
+
+        async def send(end: float) -> None:
             while time.monotonic() < end:
                 await self.post(changes)
 
-        await asyncio.gather(*(send() for _ in range(8)))
-        return (self.answers["200"] - before) / seconds
+        best = 0.0
+        for _ in range(4):
+            began, before = time.monotonic(), self.answers["200"]
+            await asyncio.gather(*(send(began + seconds) for _ in range(16)))
+            best = max(best, (self.answers["200"] - before) / (time.monotonic() - began))
+        return best
 
 
 @asynccontextmanager
@@ -301,6 +306,7 @@ def test_three_times_the_load(experiment: Experiment, system: System, serve: Pro
     seen = f"{capacity:.0f} POSTs/s of {CHANGES} leads; of three times that {dict(answers)}"
     count(experiment, door, over=over, remark=f"{seen}; memory +{grown / 2**20:.0f} MB")
     assert answers["503"] > 0
+    assert answers["200"] > capacity * seconds / 4  # what it refuses must not cost it what it could take
     assert answers["200"] + answers["503"] >= 0.99 * answers.total()  # the sender is on the same cores
     assert grown < HELD + door.most_open * CONNECTION
     assert serve.children() == [child]

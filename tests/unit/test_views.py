@@ -391,6 +391,25 @@ def test_many_small_changes_count_for_more_than_their_bytes_and_a_delivery_alone
     play(scenario, ingest_max_body=2**20, ingest_max_in_flight=2**20)
 
 
+def test_what_the_last_delivery_cost_tells_what_the_next_will_before_it_is_read() -> None:
+    """Read and then refused, it would take the time of those that are accepted."""
+    many = post_of(*(leadgen(LEAD) for _ in range(300)))
+
+    async def scenario(opened: Opened, broker: Broker) -> None:
+        broker.open.clear()
+        first = asyncio.create_task(opened.sender.post(many))
+        await broker.asked.wait()
+        reader, writer = await opened.sender.connect()
+        writer.write(SIGNED + f"Content-Length: {len(many)}\r\n\r\n".encode())  # and nothing of the body
+        assert "503" in await status_line(reader)
+        writer.close()
+        broker.open.set()
+        assert (await first).status == 200
+        assert (await opened.sender.post(many)).status == 200
+
+    play(scenario, ingest_max_body=2**20, ingest_max_in_flight=2 * 2**20)
+
+
 def test_bodies_that_grow_together_beyond_the_limit_are_refused() -> None:
     """None of them alone is too much, and when each began there was room."""
 

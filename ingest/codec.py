@@ -57,10 +57,12 @@ class Codec(Generic[Record]):
     are new here take their defaults, fields that are unknown here are left out.
     """
 
-    def __init__(self, name: str, *, schema_id: int) -> None:
-        """`name` is a schema of ours, such as `Lead`; `schema_id` its id in the registry."""
-        self.name = name
-        self._schema = fastavro.parse_schema(dict(schemas.avro(name)))
+    def __init__(self, of: str | schemas.Schema, *, schema_id: int) -> None:
+        """`of` is the name of a schema of ours, such as `Lead`, or a schema; `schema_id` its id in the registry."""
+        schema = schemas.avro(of) if isinstance(of, str) else of
+        self.name = str(schema["name"])
+        self._fields = cast("list[dict[str, Any]]", schema["fields"])  # Any: Avro's JSON is as it is
+        self._schema = fastavro.parse_schema(dict(schema))
         self._head = _FRAME.pack(_MAGIC, schema_id)
         # None: written as we write, so that nothing has to be resolved.
         self._writers: dict[int, fastavro.types.Schema | None] = {schema_id: None}
@@ -109,8 +111,7 @@ class Codec(Generic[Record]):
             raise Damaged(f"{self.name}: schema {schema_id} is not an Avro schema") from None
 
     def _misfits(self, record: Record) -> list[str]:
-        fields = cast("list[dict[str, Any]]", schemas.avro(self.name)["fields"])  # Any: Avro's JSON is as it is
-        types = {field["name"]: field["type"] for field in fields}
+        types = {field["name"]: field["type"] for field in self._fields}
         return [
             *(f"{name} is unknown" for name in record.keys() - types.keys()),
             *(f"{name} is missing" for name in types.keys() - record.keys()),

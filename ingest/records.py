@@ -20,6 +20,7 @@ ACCESS = "meta.access"
 FORMS = "meta.leadgen.forms"
 DETAILS = "meta.leadgen.details"
 LEADS = "leads.v1"
+CRM = "leads.crm."  # and <target>.v<version>, one topic for each mapping file
 
 HeaderName = Literal[
     "source",  # which door: webhook, backfill, reconcile, import
@@ -34,6 +35,9 @@ HeaderName = Literal[
     "first-failed-at",  # unix milliseconds
     "form-version",  # sha256 of the form's snapshot the lead was mapped with
     "mapping",  # content hash of the mapping file that made a CRM record
+    "targets",  # on leads.v1: the targets whose filter took the lead, comma-separated, as sales.v1; empty for none
+    "target",  # of a dead letter of map: the one target it is for; without it, all that map makes of the record
+    "field",  # the fields of that target's mapping file that failed, comma-separated
     # Kafka Connect's own names, so that its users' dead-letter tools read ours too.
     "__connect.errors.topic",
     "__connect.errors.partition",
@@ -122,6 +126,8 @@ class Failure:
     stage: Stage
     reason: str
     error: str
+    target: str | None = None
+    fields: tuple[str, ...] = ()
 
 
 def dead_letter(of: Received, failure: Failure, *, now: int) -> Record:
@@ -138,6 +144,7 @@ def dead_letter(of: Received, failure: Failure, *, now: int) -> Record:
             "__connect.errors.offset": of.offset,
             "__connect.errors.stage": failure.stage,
             "__connect.errors.exception.class.name": failure.error,
+            **({"target": failure.target, "field": ",".join(failure.fields)} if failure.target else {}),
         }
     )
     ours = {name for name, _ in said}
@@ -170,9 +177,16 @@ def sent_again(of: Received, *, without: Collection[HeaderName] = ()) -> Record:
 
 
 def fate_record(
-    of: Received, fate: Fate, *, stage: Stage, reason: str, page_id: str | None, lead_id: str | None
+    of: Received,
+    fate: Fate,
+    *,
+    stage: Stage,
+    reason: str,
+    page_id: str | None,
+    lead_id: str | None,
+    target: str | None = None,
 ) -> Record:
-    """What became of a record, for the account: one per stage and origin, the last one wins."""
+    """What became of a record, for the account: one per stage, origin and target, the last one wins."""
     told = {
         "fate": fate,
         "stage": stage,
@@ -184,4 +198,5 @@ def fate_record(
         "partition": of.partition,
         "offset": of.offset,
     }
-    return Record(topic=FATES, key=f"{stage}/{of.origin}".encode(), value=json.dumps(told).encode())
+    identity = f"{stage}/{of.origin}" + (f"/{target}" if target else "")
+    return Record(topic=FATES, key=identity.encode(), value=json.dumps(told).encode())

@@ -86,6 +86,14 @@ class Registry:
             tuple(str(reason) for reason in reasons) if isinstance(reasons, list) and reasons else ("no reason given",)
         )
 
+    async def latest(self, subject: str) -> schemas.Schema | None:
+        """The newest schema of the subject; None if it has none."""
+        try:
+            answer = await self._ask("GET", f"/subjects/{quote(subject, safe='')}/versions/latest")
+        except NotRegistered:
+            return None
+        return _parsed(answer)
+
     async def compatibility(self, subject: str) -> str | None:
         """The subject's own rule, such as BACKWARD_TRANSITIVE; None if it has none."""
         try:
@@ -101,11 +109,7 @@ class Registry:
         answer = await self._ask("GET", f"/schemas/ids/{schema_id}")
         if answer.get("schemaType", "AVRO") != "AVRO":  # a registry is shared with writers of other kinds
             raise NotRegistered(f"schema {schema_id} is no Avro schema")
-        try:
-            schema: schemas.Schema = json.loads(str(answer.get("schema")))
-        except ValueError:
-            raise RegistryUnavailable(_NOT_A_REGISTRY) from None
-        return schema
+        return _parsed(answer)
 
     def _forget_failure(self, schema_id: int, asked: asyncio.Task[schemas.Schema]) -> None:
         if asked.cancelled() or asked.exception() is not None:
@@ -158,15 +162,16 @@ async def open_registry(url: str, *, username: str = "", password: SecretStr | N
         yield Registry(url, session=session)
 
 
-async def resolve_codec(registry: Registry, name: str, *, subject: str) -> Codec[Record]:
-    """The codec of our schema `name`, which `topics apply` registered under the subject."""
+async def resolve_codec(registry: Registry, of: str | schemas.Schema, *, subject: str) -> Codec[Record]:
+    """The codec of a schema, one of ours by its name, which `topics apply` registered under the subject."""
+    schema = schemas.avro(of) if isinstance(of, str) else of
     try:
-        schema_id = await registry.id_of(subject, schemas.avro(name))
+        schema_id = await registry.id_of(subject, schema)
     except NotRegistered:
         raise NotRegistered(
-            f"schema {name} of this version is not registered under {subject}: run `leadstream topics apply`"
+            f"schema {schema['name']} of this version is not registered under {subject}: run `leadstream topics apply`"
         ) from None
-    return Codec(name, schema_id=schema_id)
+    return Codec(schema, schema_id=schema_id)
 
 
 async def decode(codec: Codec[Record], frame: bytes, *, registry: Registry) -> Record:
@@ -176,6 +181,14 @@ async def decode(codec: Codec[Record], frame: bytes, *, registry: Registry) -> R
     except UnknownSchema as unknown:
         codec.learn(unknown.schema_id, await registry.schema_of(unknown.schema_id))
         return codec.decode(frame)
+
+
+def _parsed(answer: Mapping[str, object]) -> schemas.Schema:
+    try:
+        schema: schemas.Schema = json.loads(str(answer.get("schema")))
+    except ValueError:
+        raise RegistryUnavailable(_NOT_A_REGISTRY) from None
+    return schema
 
 
 def _as_text(schema: schemas.Schema) -> dict[str, str]:

@@ -162,6 +162,29 @@ class RetrySettings(_Group):
         return value
 
 
+class MappingSettings(_Group):
+    """What the CRM topics are made from."""
+
+    mapping_dir: Path | None = Field(default=None, description="folder of mapping files, *.yaml; none, no CRM topic")
+    mapping_check: float = Field(default=5.0, gt=0, description="seconds between two looks whether a file changed")
+
+
+class FormsSettings(_Group):
+    """When forms are looked at."""
+
+    forms_check: float = Field(default=3600.0, gt=0, description="seconds between two looks at each page's forms")
+
+
+class ConnectSettings(_Group):
+    """Where Kafka Connect is, for `connect watch`."""
+
+    connect_url: str = Field(
+        default="http://127.0.0.1:8083",
+        pattern=r"^https?://",
+        description="its REST API, such as http://127.0.0.1:8083",
+    )
+
+
 class AdminSettings(_Group):
     """Health, readiness and metrics of any process; never on the public port."""
 

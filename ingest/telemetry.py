@@ -41,7 +41,20 @@ Event = Literal[
     "pages.read",  # META_PAGES_FILE, or a token file it names, changed and is in force
     "pages.broken",  # ALARM: META_PAGES_FILE changed and cannot be used; the pages stay as they were
     "form.unreadable",  # a form may not be read: its leads go on without labels
-    "form.changed",  # a form is not what it was an hour ago
+    "form.new",  # a form of a page that was not there before
+    "form.changed",  # a form asks or tells something else than before: look at the mapping files that read it
+    "form.archived",  # a form takes no more leads; `status` says which of Meta's words it is
+    "forms.unread",  # the forms of a page cannot be listed just now
+    "mapping.read",  # a mapping file is in force, new or changed; `mapping` is its content hash
+    "mapping.refused",  # ALARM: a mapping file changed and cannot be used; the one before stays in force
+    "mapping.removed",  # a mapping file is gone: nothing more is made for its target
+    "mapping.failing",  # ALARM: leads went to dead for a target; `times` how many within a minute
+    # connect watch
+    "connect.failed",  # a connector or a task of it has failed
+    "connect.restarted",  # and was restarted
+    "connect.given-up",  # ALARM: it failed again as often as is allowed; a person has to look
+    "connect.recovered",  # what had failed runs again
+    "connect.unreachable",  # ALARM: Kafka Connect does not answer
     # the parent
     "process.started",
     "process.ended",  # a child ended; `code` is its exit code
@@ -89,6 +102,27 @@ ACCESS_BROKEN = Gauge(
 PAGES_BROKEN = Gauge(
     "leadstream_pages_broken",
     "ALARM: 1 while META_PAGES_FILE cannot be used as it is and older pages are in force",
+    multiprocess_mode="livemax",
+)
+CRM_RECORDS = Counter(
+    "leadstream_crm_records", "Leads brought to their outcome for a CRM topic, by target", ["target", "outcome"]
+)
+MAPPING_FAILURES = Counter(
+    "leadstream_mapping_failures",
+    "Leads that a mapping file failed for, by target, field and reason",
+    ["target", "field", "reason"],
+)
+MAPPINGS_BROKEN = Gauge(
+    "leadstream_mappings_broken",
+    "ALARM: mapping files that cannot be used as they are while older ones are in force",
+    multiprocess_mode="livemax",
+)
+FORM_EVENTS = Counter("leadstream_form_events", "Forms found new, changed or archived", ["kind"])
+CONNECT_RESTARTS = Counter("leadstream_connect_restarts", "Restarts of failed connectors and tasks", ["connector"])
+CONNECT_FAILED = Gauge(
+    "leadstream_connect_failed",
+    "ALARM: connectors and tasks that are failed",
+    ["connector"],
     multiprocess_mode="livemax",
 )
 LEAD_SECONDS = Histogram(

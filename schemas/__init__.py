@@ -13,7 +13,7 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["Schema", "Topic", "avro", "topics"]
+__all__ = ["Schema", "Topic", "avro", "crm_topic", "topics"]
 
 Schema = Mapping[str, object]
 
@@ -25,7 +25,7 @@ class Topic:
     name: str
     doc: str
     key: str
-    value: str  # json, bytes, or the name of an Avro schema
+    value: str  # json, bytes, mapping (Avro, by the target's mapping file), or the name of an Avro schema
     partitions: int
     retention: timedelta | None  # None: the last value of each key is kept for ever
     config: Mapping[str, str]  # Kafka's topic settings, those of cleanup and retention among them
@@ -35,15 +35,20 @@ class Topic:
     @property
     def schema(self) -> str | None:
         """The name of the value's Avro schema, for `avro`; None where the value is not Avro."""
-        return None if self.value in {"json", "bytes"} else self.value
+        return None if self.value in {"json", "bytes", "mapping"} else self.value
 
 
 @cache
 def topics() -> Mapping[str, Topic]:
     """Every declared topic by its name, in the order of the file."""
-    document = tomllib.loads(_read("topics.toml"))
-    every, compacted = document["every"], document["compacted"]
-    return MappingProxyType({name: _topic(name, entry, every, compacted) for name, entry in document["topics"].items()})
+    document = _document()
+    return MappingProxyType({name: _topic(name, entry, document) for name, entry in document["topics"].items()})
+
+
+def crm_topic(name: str) -> Topic:
+    """The topic of a mapping file, such as `leads.crm.sales.v1`: all of them are declared alike."""
+    document = _document()
+    return _topic(name, document["crm"], document)
 
 
 @cache
@@ -54,13 +59,18 @@ def avro(name: str) -> Schema:
 
 
 # `Any`: the file is ours, and a contract test holds each entry to its form.
-def _topic(name: str, entry: dict[str, Any], every: dict[str, str], compacted: dict[str, str]) -> Topic:
+@cache
+def _document() -> dict[str, Any]:
+    return tomllib.loads(_read("topics.toml"))
+
+
+def _topic(name: str, entry: dict[str, Any], document: dict[str, Any]) -> Topic:
     retention = _span(entry["retention"]) if "retention" in entry else None
-    settings = {"cleanup.policy": entry["cleanup"], **every}
+    settings = {"cleanup.policy": entry["cleanup"], **document["every"]}
     if retention is not None:
         settings["retention.ms"] = entry["retention"]
     if "compact" in entry["cleanup"]:
-        settings |= compacted
+        settings |= document["compacted"]
     settings |= entry.get("config", {})
     return Topic(
         name=name,

@@ -13,7 +13,10 @@ from ingest import records
 from ingest.kafka import MAX_RECORD_BYTES
 
 FOLDER = Path(str(files(schemas)))
-DECLARED: dict[str, dict[str, Any]] = tomllib.loads((FOLDER / "topics.toml").read_text())["topics"]
+FILE = tomllib.loads((FOLDER / "topics.toml").read_text())
+CRM = records.CRM + "<target>.v1"
+DECLARED: dict[str, dict[str, Any]] = FILE["topics"] | {CRM: FILE["crm"]}
+TOPICS = (*schemas.topics().values(), schemas.crm_topic(CRM))
 README = (FOLDER / "README.md").read_text()
 COMMANDS = {
     *("serve", "work fetch", "work map", "work retry"),
@@ -24,6 +27,7 @@ COMMANDS = {
 def test_the_topics_that_are_declared_are_those_the_code_names() -> None:
     constants = [value for name, value in vars(records).items() if name.isupper()]
     named = [name for value in constants for name in (value if isinstance(value, tuple) else (value,))]
+    named.remove(records.CRM)
     assert set(schemas.topics()) == {name for name in named if str(name).startswith(("meta.", "leads."))}
 
 
@@ -37,7 +41,7 @@ def test_an_entry_has_every_field_and_no_other(name: str) -> None:
     assert set(entry["writers"]) | set(entry["readers"]) <= COMMANDS
 
 
-@pytest.mark.parametrize("topic", schemas.topics().values(), ids=lambda topic: topic.name)
+@pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
 def test_a_compacted_topic_forgets_what_was_replaced_within_a_day_and_keeps_tombstones_for_a_week(
     topic: schemas.Topic,
 ) -> None:
@@ -46,14 +50,15 @@ def test_a_compacted_topic_forgets_what_was_replaced_within_a_day_and_keeps_tomb
         assert topic.config["delete.retention.ms"] == "604800000"
 
 
-@pytest.mark.parametrize("topic", schemas.topics().values(), ids=lambda topic: topic.name)
+@pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
 def test_a_topic_has_room_for_the_largest_record_that_is_produced(topic: schemas.Topic) -> None:
     assert int(topic.config["max.message.bytes"]) > MAX_RECORD_BYTES
 
 
 def test_nothing_with_answers_of_people_is_kept_longer_than_meta_keeps_it() -> None:
-    for name in ("meta.leadgen.details", "leads.v1", "meta.leadgen.dead"):
-        assert schemas.topics()[name].config["retention.ms"] == "7776000000"
+    topics = {topic.name: topic for topic in TOPICS}
+    for name in ("meta.leadgen.details", "leads.v1", "meta.leadgen.dead", CRM):
+        assert topics[name].config["retention.ms"] == "7776000000"
 
 
 def test_every_schema_file_is_the_value_of_a_topic() -> None:
@@ -68,7 +73,7 @@ def test_raw_and_what_comes_back_have_the_same_partitions() -> None:
 
 
 def test_the_readme_lists_each_topic_as_it_is_declared() -> None:
-    row = r"^\| `([a-z0-9.]+)` \| (.+?) \| (.+?) \| (\d+) \| (.+?) \| (.*?) ?\| (.*?) \|$"
+    row = r"^\| `([a-z0-9.<>]+)` \| (.+?) \| (.+?) \| (\d+) \| (.+?) \| (.*?) ?\| (.*?) \|$"
     assert re.findall(row, README, flags=re.MULTILINE) == [
         (
             name,

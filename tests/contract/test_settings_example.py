@@ -14,6 +14,9 @@ GROUPS = (
     settings.PagesSettings,
     settings.WorkSettings,
     settings.RetrySettings,
+    settings.MappingSettings,
+    settings.FormsSettings,
+    settings.ConnectSettings,
     settings.AdminSettings,
 )
 EXAMPLE = Path(__file__).parents[2] / ".env.example"

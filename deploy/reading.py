@@ -10,7 +10,7 @@ import typer
 from deploy.sending import NotSent
 from ingest.codec import Codec, UnknownSchema
 from ingest.reading import Reader, ReadingError
-from ingest.registry import Registry, open_registry, resolve_codec
+from ingest.registry import NotRegistered, Registry, open_registry, resolve_codec
 from ingest.settings import KafkaSettings, RegistrySettings, read
 
 Record = TypeVar("Record", bound=Mapping[str, object])
@@ -36,8 +36,10 @@ class Decoder(Generic[Record]):
     Making one and calling it can raise RegistryError, and calling it DecodeError. Not for use inside an event loop.
     """
 
-    def __init__(self, settings: RegistrySettings, name: str, *, subject: str) -> None:
-        """`name` is a schema of ours, such as `Lead`, that `topics apply` registered under `subject`."""
+    def __init__(self, settings: RegistrySettings, name: str | None, *, subject: str) -> None:
+        """`name` is a schema of ours, such as `Lead`, that `topics apply` registered under `subject`; None is the
+        newest schema there, whoever made it.
+        """
         self._settings = settings
         self._codec: Codec[Record] = asyncio.run(self._resolve(name, subject))
 
@@ -48,9 +50,12 @@ class Decoder(Generic[Record]):
             asyncio.run(self._learn(unknown.schema_id))
             return self._codec.decode(frame)
 
-    async def _resolve(self, name: str, subject: str) -> Codec[Record]:
+    async def _resolve(self, name: str | None, subject: str) -> Codec[Record]:
         async with self._registry() as registry:
-            return await resolve_codec(registry, name, subject=subject)
+            schema = name or await registry.latest(subject)
+            if schema is None:
+                raise NotRegistered(f"no schema is registered under {subject}: run `leadstream topics apply`")
+            return await resolve_codec(registry, schema, subject=subject)
 
     async def _learn(self, schema_id: int) -> None:
         async with self._registry() as registry:

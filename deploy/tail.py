@@ -14,7 +14,7 @@ import schemas
 from deploy.reading import Decoder
 from ingest.codec import DecodeError
 from ingest.reading import Reader, ReadingError
-from ingest.records import LEADS, Received, Topics
+from ingest.records import CRM, LEADS, Received, Topics
 from ingest.registry import RegistryError
 from ingest.settings import KafkaSettings, RegistrySettings, read
 from schemas.shapes import Lead
@@ -32,7 +32,7 @@ LEAD_COLUMNS: Mapping[str, int] = {  # and how many characters of each there is 
 
 
 def tail(
-    topic: Annotated[str, typer.Option(help="Any declared topic, without TOPIC_PREFIX.")] = LEADS,
+    topic: Annotated[str, typer.Option(help="Any topic of ours, without TOPIC_PREFIX.")] = LEADS,
     last: Annotated[int, typer.Option(min=0, help="So many of the newest records.")] = 10,
     from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Every record instead.")] = False,
     follow: Annotated[bool, typer.Option("--follow/--no-follow", "-f", help="Go on as they come; ^C ends it.")] = False,
@@ -42,8 +42,9 @@ def tail(
 
     Example: leadstream tail --last 20 --follow
     """
-    if topic not in schemas.topics():
-        raise typer.BadParameter(f"{topic} is none of {', '.join(schemas.topics())}.", param_hint="--topic")
+    if topic not in schemas.topics() and not topic.startswith(CRM):
+        known = ", ".join((*schemas.topics(), f"{CRM}<target>.v1"))
+        raise typer.BadParameter(f"{topic} is none of {known}.", param_hint="--topic")
     settings = read(KafkaSettings)
     name = Topics(prefix=settings.topic_prefix)(topic)
     try:
@@ -93,8 +94,9 @@ def _moment(received: Received) -> int:
 
 def _decoder(topic: str) -> Decode:
     """What reads a value of the topic: Avro by its schema, JSON, or else text."""
-    schema = schemas.topics()[topic].schema
-    if schema is None:
+    declared = schemas.topics().get(topic)
+    schema = declared.schema if declared else None  # that of a mapping file is whatever was registered last
+    if declared and schema is None:
         return _text_or_json
     subject = Topics(prefix=read(KafkaSettings).topic_prefix).subject(topic)
     decoder: Decoder[dict[str, object]] = Decoder(read(RegistrySettings), schema, subject=subject)

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from ingest.registry import RegistryError, open_registry
-from ingest.settings import KafkaSettings, RegistrySettings, read
+from ingest.settings import KafkaSettings, MappingSettings, RegistrySettings, read
+from processors.mapping.reading import BadMapping, read_folder
 
 from .cluster import ClusterError, admin_client
 from .declared import apply, plan
@@ -27,6 +28,8 @@ Replication = Annotated[
 @topics.command(name="plan")
 def show(as_json: AsJson = False, replication: Replication = None) -> None:
     """Shows how the cluster and the registry differ from what is declared. Exits 1 if they do.
+
+    Each mapping file in MAPPING_DIR declares a topic, and the schema of its records.
 
     Example: leadstream topics plan
     """
@@ -62,17 +65,20 @@ def _run(*, mend: bool, replication: int | None) -> tuple[list[Difference], list
     """What differs, and what still does afterwards."""
 
     async def run() -> tuple[list[Difference], list[Difference]]:
-        kafka, settings = read(KafkaSettings), read(RegistrySettings)
+        kafka, settings, folder = read(KafkaSettings), read(RegistrySettings), read(MappingSettings).mapping_dir
+        mappings = [each.mapping for each in read_folder(folder)] if folder else []
         cluster = admin_client(kafka)
         async with open_registry(
             settings.registry_url, username=settings.registry_username, password=settings.registry_password
         ) as registry:
-            differences = await plan(cluster, registry, prefix=kafka.topic_prefix, replication=replication)
+            differences = await plan(
+                cluster, registry, mappings=mappings, prefix=kafka.topic_prefix, replication=replication
+            )
             return differences, await apply(differences, cluster, registry) if mend else differences
 
     try:
         return asyncio.run(run())
-    except (ClusterError, RegistryError) as error:
+    except (BadMapping, ClusterError, RegistryError) as error:
         typer.echo(f"leadstream: {error}", err=True)
         raise typer.Exit(1) from None
 

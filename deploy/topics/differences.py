@@ -1,8 +1,9 @@
 """Every way in which a topic or a subject can differ from its declaration. Performs no I/O of its own."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import schemas
 
@@ -68,24 +69,48 @@ class WrongCompatibility(Difference):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnregisteredSchema(Difference):
-    schema: str
+    """`changes` are those from the newest schema there is, None where there is none yet; `target` is the mapping
+    file's target and version, where one made it.
+    """
+
+    schema: schemas.Schema
+    changes: tuple[str, ...] | None = None
+    target: tuple[str, int] | None = None
 
     @property
     def sentence(self) -> str:
-        return f"{self.name}: schema {self.schema} of this version is to be registered"
+        if self.changes is None:
+            return f"{self.name}: schema {self.schema['name']} is to be registered, the first one"
+        return f"{self.name}: schema {self.schema['name']} is to be registered anew: {'; '.join(self.changes)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncompatibleSchema(Difference):
-    schema: str
+    """As the one above, and what the registry has against it."""
+
+    schema: schemas.Schema
     objections: tuple[str, ...]
+    changes: tuple[str, ...] | None = None
+    target: tuple[str, int] | None = None
     mendable: ClassVar[bool] = False
 
     @property
     def sentence(self) -> str:
+        changes = f" ({'; '.join(self.changes)})" if self.changes else ""
         return (
-            f"{self.name}: the registry refuses schema {self.schema} of this version ({'; '.join(self.objections)}). "
-            "Readers of it could not read what was written before: give new fields defaults, or begin a new topic (v2)"
+            f"{self.name}: the registry refuses schema {self.schema['name']} of this version{changes}:"
+            f" {'; '.join(self.objections)}. Readers of it could not read what was written before: {self._way}"
+        )
+
+    @property
+    def _way(self) -> str:
+        if self.target is None:
+            return "give new fields defaults, or begin a new topic (v2)"
+        name, version = self.target
+        return (
+            f"leave {name}.v{version} as it was, and put the change into a copy of its file with"
+            f" `version: {version + 1}`; that makes a v{version + 1} beside it, and the old file goes when its readers"
+            " have moved"
         )
 
 
@@ -114,3 +139,51 @@ def topic_differences(
         if not found.has(setting, declared):
             value = found.config.get(setting, "not known to this broker")
             yield WrongSetting(name=name, setting=setting, declared=declared, found=value)
+
+
+def schema_changes(before: schemas.Schema, after: schemas.Schema) -> tuple[str, ...]:
+    """How one record's schema differs from the one before, field by field, for a person."""
+    old, new = _fields(before), _fields(after)
+    found = [f"+ {name} ({_type(field)})" for name, field in new.items() if name not in old]
+    found += [f"- {name} ({_type(field)})" for name, field in old.items() if name not in new]
+    for name in (name for name in new if name in old):
+        if _shape(old[name]["type"]) != _shape(new[name]["type"]):
+            was, becomes = _type(old[name]), _type(new[name])
+            found.append(f"{name}: {was} becomes {becomes}" if was != becomes else f"{name}: what a {was} holds")
+        elif old[name] != new[name]:
+            found.append(f"{name}: its doc or default")
+    if not found and list(old) != list(new):
+        found.append("the order of its fields")
+    return tuple(found or ["its doc"])
+
+
+def _fields(schema: schemas.Schema) -> Mapping[str, Mapping[str, object]]:
+    fields = cast("list[dict[str, Any]]", schema.get("fields") or [])  # Any: Avro's JSON is as it is
+    return {field["name"]: field for field in fields}
+
+
+def _shape(kind: object) -> object:
+    """A type without its docs; a registry may have put its keys in another order."""
+    match kind:
+        case dict():
+            return {name: _shape(value) for name, value in kind.items() if name != "doc"}
+        case list():
+            return [_shape(each) for each in kind]
+        case _:
+            return kind
+
+
+def _type(field: Mapping[str, object]) -> str:
+    """As short as it can be said: that it may be null goes without saying."""
+    kind = field["type"]
+    if isinstance(kind, list) and kind[:1] == ["null"] and len(kind) == 2:  # noqa: PLR2004  null and one more
+        kind = kind[1]
+    match kind:
+        case str():
+            return kind
+        case {"logicalType": str(name)} | {"name": str(name)}:
+            return name
+        case {"type": "array", "items": str(items)}:
+            return f"array of {items}"
+        case _:
+            return json.dumps(_shape(kind), separators=(",", ":"))

@@ -28,6 +28,8 @@ from deploy.topics.differences import (
 )
 from ingest.codec import Codec
 from ingest.registry import NotRegistered, Registry, decode, open_registry, resolve_codec
+from processors.mapping.avro import avro_schema
+from processors.mapping.file import Mapping
 from schemas.shapes import Lead
 
 LEADSTREAM = Path(sys.executable).with_name("leadstream")
@@ -63,11 +65,11 @@ class World:
 
         return asyncio.run(run())
 
-    def plan(self) -> list[Difference]:
-        return self.ask(lambda registry: plan(self.cluster, registry, prefix=self.prefix))
+    def plan(self, *mappings: Mapping) -> list[Difference]:
+        return self.ask(lambda registry: plan(self.cluster, registry, mappings=mappings, prefix=self.prefix))
 
-    def apply(self) -> list[Difference]:
-        differences = self.plan()
+    def apply(self, *mappings: Mapping) -> list[Difference]:
+        differences = self.plan(*mappings)
         return self.ask(lambda registry: apply(differences, self.cluster, registry))
 
     def subject(self, topic: str) -> str:
@@ -136,7 +138,13 @@ def test_a_grown_schema_is_registered_beside_the_one_before(world: World) -> Non
     newest = schemas.avro("Lead")
     before = {**newest, "fields": [field for field in fields(newest) if field["name"] != "phone_verified"]}
     first = world.ask(lambda registry: registry.register(subject, before))
-    assert UnregisteredSchema(name=subject, schema="Lead") in world.plan()
+    changes = ("+ phone_verified (boolean)",)
+    [grown] = [
+        difference
+        for difference in world.plan()
+        if isinstance(difference, UnregisteredSchema) and difference.name == subject
+    ]
+    assert (grown.schema, grown.changes) == (newest, changes)
     assert world.apply() == []
     assert world.ask(lambda registry: registry.id_of(subject, schemas.avro("Lead"))) != first
 
@@ -155,6 +163,51 @@ def test_a_record_of_a_schema_never_seen_is_read_through_the_registry(world: Wor
         return await decode(ours, theirs, registry=registry)
 
     assert world.ask(read) == EMPTY_LEAD
+
+
+def sales(version: int = 1, **types: str) -> Mapping:
+    """A mapping file with these fields."""
+    fields = {name: {"doc": name, "type": kind, "from": [{"field": name}]} for name, kind in types.items()}
+    said = {"target": "sales", "version": version, "owner": "the tests", "doc": "Sales.", "fields": fields}
+    return Mapping.model_validate(said)
+
+
+def test_a_mapping_file_is_a_topic_and_the_schema_of_its_records(world: World) -> None:
+    world.apply()
+    mapping = sales(email="string", budget="long")
+    assert [type(difference) for difference in world.plan(mapping)] == [
+        MissingTopic,
+        WrongCompatibility,
+        UnregisteredSchema,
+    ]
+    assert world.apply(mapping) == []
+    assert world.plan(mapping) == []
+    subject = world.subject("leads.crm.sales.v1")
+    assert world.ask(lambda registry: registry.latest(subject)) == avro_schema(mapping)
+
+
+def test_a_mapping_file_that_grew_or_lost_a_field_is_registered_anew_and_says_what_changed(world: World) -> None:
+    world.apply(sales(email="string", budget="long"))
+    changed = sales(email="string", phones="strings")
+    [difference] = world.plan(changed)
+    assert isinstance(difference, UnregisteredSchema)
+    assert difference.changes == ("+ phones (array of string)", "- budget (long)")
+    assert world.apply(changed) == []
+    assert world.plan(changed) == []
+
+
+def test_a_change_that_readers_cannot_follow_is_refused_and_a_second_version_stands_beside_the_first(
+    world: World,
+) -> None:
+    world.apply(sales(budget="string"))
+    [refused] = world.plan(sales(budget="long"))
+    assert isinstance(refused, IncompatibleSchema)
+    assert "budget: string becomes long" in refused.sentence
+    assert "`version: 2`" in refused.sentence
+    assert world.apply(sales(budget="long")) == [refused]
+    both = (sales(budget="string"), sales(2, budget="long"))
+    assert world.apply(*both) == []
+    assert world.plan(*both) == []
 
 
 def test_the_command_says_what_it_would_do_and_does_it_only_when_told(
@@ -182,6 +235,7 @@ def test_the_command_says_what_it_would_do_and_does_it_only_when_told(
         "WrongCompatibility",
         "UnregisteredSchema",
     }
+    assert not any("leads.crm." in difference["name"] for difference in json.loads(planned.stdout))
     shown = leadstream("apply")
     assert (shown.returncode, "--yes" in shown.stderr) == (1, True)
     assert leadstream("plan").returncode == 1

@@ -62,7 +62,7 @@ def read_form(snapshot: str) -> Form:
     policy = an_object(legal.get("privacy_policy"))
     disclaimer = an_object(legal.get("custom_disclaimer"))
     locale = a_text(node.get("locale"))
-    language, country = _locale(locale)
+    language, country = read_locale(locale)
     return Form(
         name=a_text(node.get("name")),
         locale=locale,
@@ -78,7 +78,9 @@ def read_form(snapshot: str) -> Form:
     )
 
 
-def _locale(locale: str | None) -> tuple[str | None, str | None]:
+@lru_cache(maxsize=256)
+def read_locale(locale: str | None) -> tuple[str | None, str | None]:
+    """Of Meta's `pt_BR`: the language as gettext writes it, and the country as ISO 3166-1 alpha-2, None for none."""
     found = _LOCALE.fullmatch(locale or "")
     if not found:
         return None, None

@@ -104,7 +104,15 @@ def phone(raw: str, *, answered: str | None, guessed: str | None) -> tuple[str |
 
 
 def birth_date(raw: str, *, locale: str | None, not_after: date | None) -> tuple[date | None, Code | None]:
-    """A day in the past. A number that could be the day or the month is `ambiguous`, and no date is claimed.
+    """A day in the past, read as `day` does."""
+    born, code = day(raw, locale=locale)
+    if born is not None and (born < _OLDEST_BIRTH or (not_after is not None and born > not_after)):
+        return None, "invalid"
+    return born, code
+
+
+def day(raw: str, *, locale: str | None) -> tuple[date | None, Code | None]:
+    """A date, on a form of Meta's locale. A number that could be the day or the month is `ambiguous`: none is claimed.
 
     Dots are day first wherever they are written. Slashes and hyphens are month first on forms in US English, where the
     country's habit and Meta's agree; elsewhere only a number above 12 decides.
@@ -124,12 +132,9 @@ def birth_date(raw: str, *, locale: str | None, not_after: date | None) -> tuple
     else:
         return None, "invalid"
     try:
-        born = date(int(year), int(month), int(day))
+        return date(int(year), int(month), int(day)), None
     except ValueError:
         return None, "invalid"
-    if born < _OLDEST_BIRTH or (not_after is not None and born > not_after):
-        return None, "invalid"
-    return born, None
 
 
 def country(raw: str, *, language: str | None) -> tuple[str | None, Code | None]:

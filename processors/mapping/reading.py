@@ -10,6 +10,7 @@ from pathlib import Path as FilePath
 
 from pydantic import ValidationError
 
+from ingest.settings import SettingsError
 from processors.mapping.file import Mapping
 from processors.mapping.rules import broken_rules
 from processors.mapping.wording import in_words, path_in_file
@@ -30,7 +31,7 @@ class Problem:
         return ": ".join(part for part in (place, self.field, self.message) if part)
 
 
-class BadMapping(Exception):
+class BadMapping(SettingsError):
     """Mapping files cannot be used; the text says why, a line for each problem."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:

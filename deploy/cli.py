@@ -24,6 +24,7 @@ from ingest import telemetry
 from ingest.settings import (
     AdminSettings,
     KafkaSettings,
+    MappingSettings,
     MetaSettings,
     PagesSettings,
     RegistrySettings,
@@ -33,6 +34,7 @@ from ingest.settings import (
     WorkSettings,
     read,
 )
+from processors.mapping.reading import read_folder
 
 app = typer.Typer(
     help="Meta lead ads, from webhook to CRM, as a Kafka stream that loses no lead and can prove it.",
@@ -78,11 +80,16 @@ def fetch() -> None:
 
 @work.command(name="map")
 def map_() -> None:
-    """Reads Meta's answers, writes typed leads to leads.v1. It asks Meta nothing, so it can be replayed at will.
+    """Reads Meta's answers, writes typed leads to leads.v1, and to a topic for each mapping file in MAPPING_DIR.
 
-    Example: leadstream work map
+    It asks Meta nothing, so it can be replayed at will. A file that changes is taken up once `topics apply` has
+    registered its schema; until then, and while it is broken, the one before stays in force.
+
+    Example: MAPPING_DIR=mappings leadstream work map
     """
     _ = read(KafkaSettings), read(RegistrySettings), read(WorkSettings)
+    if folder := read(MappingSettings).mapping_dir:
+        read_folder(folder)  # told here, and not by a child that is started again and again
     _supervise([Program(name="map")])
 
 

@@ -19,6 +19,7 @@ from ingest.records import ACCESS, AGAIN, DETAILS, FATES, LEADS, PARKED, RAW, RE
 from ingest.registry import decode, open_registry, resolve_codec
 from ingest.settings import (
     KafkaSettings,
+    MappingSettings,
     MetaSettings,
     PagesSettings,
     RegistrySettings,
@@ -36,6 +37,7 @@ from processors.forms import Forms
 from processors.governor import Governor
 from processors.limit import Limit
 from processors.map import Map
+from processors.mapping.live import Mappings
 from processors.monitor import Monitor
 from processors.parked import Parked
 from processors.recent import RecentLeads
@@ -100,8 +102,9 @@ async def work_fetch(stop: asyncio.Event, report: Report) -> None:
 
 
 async def work_map(stop: asyncio.Event, report: Report) -> None:
-    """`leadstream work map`: whole answers in, typed leads out."""
+    """`leadstream work map`: whole answers in; typed leads, and a record for each target, out."""
     kafka, work, registry = read(KafkaSettings), read(WorkSettings), read(RegistrySettings)
+    files = read(MappingSettings)
     topics = Topics(prefix=kafka.topic_prefix)
     patience.tell("map")
     details: Codec[LeadDetails] = await _codec("LeadDetails", topics.subject(DETAILS))
@@ -112,14 +115,17 @@ async def work_map(stop: asyncio.Event, report: Report) -> None:
             registry.registry_url, username=registry.registry_username, password=registry.registry_password
         ) as asked,
     ):
+        mappings = Mappings(files.mapping_dir, registry=asked, topics=topics, every=files.mapping_check)
+        await mappings.begin()
         step = Map(
             details=partial(decode, details, registry=asked),
             codec=leads,
+            mappings=mappings,
             producer=producer,
             limit=Limit(worker="map", per_minute=work.failures_per_minute, clock=time.monotonic),
             clock=_now,
         )
-        await Worker(
+        worker = Worker(
             kafka=kafka,
             group=topics.group("map"),
             topics=[topics(DETAILS)],
@@ -127,7 +133,8 @@ async def work_map(stop: asyncio.Event, report: Report) -> None:
             size=work.map_window,
             reachable=producer.reachable,
             report=report,
-        ).run(stop)
+        )
+        await run_together([worker], stop, beside=mappings.follow())
 
 
 async def work_retry(stop: asyncio.Event, report: Report) -> None:

@@ -1,20 +1,24 @@
-"""The step of `work map`: a details record in, a typed lead out. It asks nobody and waits for nothing but Kafka.
+"""The step of `work map`: a details record in, a typed lead out, and a record for each target whose filter takes it.
 
-A record ends as a lead on `leads.v1`, as a tombstone there when it is one itself, or as a dead letter. The lead takes
-the timestamp of its details, so that a replay does not prolong how long personal data is kept.
+It asks nobody and waits for nothing but Kafka. A record ends as a lead on `leads.v1`, as a tombstone there when it is
+one itself, or as a dead letter. What a mapping file fails for is a dead letter of that target only: the others, and
+`leads.v1`, get the lead. All of it takes the timestamp of its details, so that a replay does not prolong how long
+personal data is kept.
 """
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from ingest import telemetry
 from ingest.codec import Codec, Damaged, DoesNotFit, NotFramed
 from ingest.kafka import Producer, Unacceptable
-from ingest.records import LEADS, Failure, HeaderName, Received, Record, dead_letter, fate_record, headers
+from ingest.records import LEADS, Failure, HeaderName, Headers, Received, Record, dead_letter, fate_record, headers
 from ingest.registry import NotRegistered, RegistryUnavailable
 from processors import patience
 from processors.lead import Unmappable, map_lead
 from processors.limit import Limit
+from processors.mapping.live import Live
 from schemas.shapes import Lead, LeadDetails
 
 _REASONS: Mapping[type[Exception], str] = {
@@ -24,6 +28,7 @@ _REASONS: Mapping[type[Exception], str] = {
     DoesNotFit: "does-not-fit",
 }
 _CARRIED: tuple[HeaderName, ...] = ("origin", "source", "delivery", "received-at")
+_SAY_EVERY_MS = 60_000
 
 
 class ReadsDetails(Protocol):
@@ -32,14 +37,36 @@ class ReadsDetails(Protocol):
         ...
 
 
+class HasMappings(Protocol):
+    @property
+    def now(self) -> Sequence[Live]: ...
+
+
+@dataclass(slots=True)
+class _Failing:
+    """Of one target: how many leads failed since that was told."""
+
+    told_at: int
+    times: int = 0
+
+
 class Map:
     """`clock` is unix milliseconds."""
 
     def __init__(
-        self, *, details: ReadsDetails, codec: Codec[Lead], producer: Producer, limit: Limit, clock: Callable[[], int]
+        self,
+        *,
+        details: ReadsDetails,
+        codec: Codec[Lead],
+        mappings: HasMappings,
+        producer: Producer,
+        limit: Limit,
+        clock: Callable[[], int],
     ) -> None:
         self._details = details
         self._codec = codec
+        self._mappings = mappings
+        self._failing: dict[str, _Failing] = {}
         self._producer = producer
         self._limit = limit
         self._clock = clock
@@ -56,8 +83,7 @@ class Map:
         if received.key is None:  # nobody could erase or replace it, and a compacted topic refuses it
             return await self._bury(received, "no-key", "NoKey")
         if received.value is None:
-            await self._emit(received, None, ())
-            return "erased"
+            return await self._erase(received)
         try:
             details = await self._read(received.value)
             lead = map_lead(details)
@@ -65,34 +91,114 @@ class Map:
         except (NotFramed, Damaged, NotRegistered, Unmappable, DoesNotFit) as error:
             reason = error.reason if isinstance(error, Unmappable) else _REASONS[type(error)]
             return await self._bury(received, reason, type(error).__name__)
-        version = details["form_version"]
+        return await self._emit(received, lead, value)
+
+    async def _erase(self, received: Received) -> str:
+        """On every topic there is: whether a lead was ever on one, nobody knows any more."""
+        told = _carried(received)
+        goals = [LEADS, *(live.mapping.topic for live in self._mappings.now)]
+        await patience.deliver(self._producer, *(_record(received, goal, None, told) for goal in goals))
+        return "erased"
+
+    async def _emit(self, received: Received, lead: Lead, value: bytes) -> str:
+        told = _carried(received)
+        if lead["form_version"]:
+            told += headers({"form-version": lead["form_version"]})
+        # Asked once: the files may change while this record is on its way.
+        meant = [live for live in self._mappings.now if live.target.wants(lead)]
+        targets = headers({"targets": ",".join(live.mapping.id for live in meant)})
+        whole = _record(received, LEADS, value, told + targets)
+        each = [(live, self._make(received, lead, live, told)) for live in meant]
         try:
-            await self._emit(received, value, headers({"form-version": version}) if version else ())
-        except Unacceptable as error:
-            return await self._bury(received, "unacceptable", type(error).__name__)
+            await patience.deliver(self._producer, whole, *(record for _, records in each for record in records))
+        except Unacceptable:
+            return await self._emit_apart(received, lead, whole, each)
+        for live, records in each:
+            self._count(live, records)
         self._measure(received)
         return "mapped"
+
+    def _make(self, received: Received, lead: Lead, live: Live, told: Headers) -> Sequence[Record]:
+        """What a target gets: the record, or a dead letter and its fate."""
+        fields: tuple[str, ...] = ()
+        try:
+            mapped = live.target.map(lead)
+            if not mapped.failures:
+                value = live.codec.encode(mapped.record)
+                return (_record(received, live.mapping.topic, value, told + live.headers),)
+        except DoesNotFit as error:
+            reason, kind = "does-not-fit", type(error).__name__
+        except Exception as error:  # noqa: BLE001  a defect that one file meets must not hold up the leads of all others
+            reason, kind = "defect", type(error).__name__
+        else:
+            reason, kind = mapped.failures[0].reason, "MappingFailed"
+            fields = tuple(failure.field for failure in mapped.failures)
+            for failure in mapped.failures:
+                telemetry.MAPPING_FAILURES.labels(
+                    target=live.mapping.id, field=failure.field, reason=failure.reason
+                ).inc()
+        return self._give_up(received, lead, live, reason=reason, error=kind, fields=fields)
+
+    def _give_up(
+        self, received: Received, lead: Lead, live: Live, *, reason: str, error: str, fields: tuple[str, ...]
+    ) -> Sequence[Record]:
+        """No limit here, as `limit.py` has it: whoever stands still for one file stands still for all."""
+        target = live.mapping.id
+        failure = Failure(stage="map", reason=reason, error=error, target=target, fields=fields)
+        self._tell(target)
+        telemetry.DEAD_LETTERS.labels(stage="map", reason=reason).inc()
+        return (
+            dead_letter(received, failure, now=self._clock()),
+            fate_record(
+                received,
+                "dead",
+                stage="map",
+                reason=reason,
+                page_id=lead["page_id"],
+                lead_id=lead["lead_id"],
+                target=target,
+            ),
+        )
+
+    async def _emit_apart(
+        self, received: Received, lead: Lead, whole: Record, each: Sequence[tuple[Live, Sequence[Record]]]
+    ) -> str:
+        """One by one, since Kafka will never take one of them: what it takes is there, if need be twice."""
+        try:
+            await patience.deliver(self._producer, whole)
+        except Unacceptable as error:
+            return await self._bury(received, "unacceptable", type(error).__name__)
+        for live, records in each:
+            taken = records
+            try:
+                await patience.deliver(self._producer, *records)
+            except Unacceptable as error:
+                taken = self._give_up(
+                    received, lead, live, reason="unacceptable", error=type(error).__name__, fields=()
+                )
+                await patience.deliver(self._producer, *taken)
+            self._count(live, taken)
+        self._measure(received)
+        return "mapped"
+
+    def _count(self, live: Live, records: Sequence[Record]) -> None:
+        outcome = "mapped" if records[0].topic == live.mapping.topic else "dead"
+        telemetry.CRM_RECORDS.labels(target=live.mapping.id, outcome=outcome).inc()
+
+    def _tell(self, target: str) -> None:
+        """An alarm at the first failure, and once a minute for those since."""
+        now = self._clock()
+        failing = self._failing.setdefault(target, _Failing(told_at=now - _SAY_EVERY_MS))
+        failing.times += 1
+        if now - failing.told_at >= _SAY_EVERY_MS:
+            telemetry.log("error", "mapping.failing", target=target, times=failing.times)
+            self._failing[target] = _Failing(told_at=now)
 
     async def _read(self, frame: bytes) -> LeadDetails:
         async for attempt in patience.until(RegistryUnavailable):
             with attempt:
                 return await self._details(frame)
         raise AssertionError("attempts end with an answer or an error")
-
-    async def _emit(self, received: Received, value: bytes | None, more: tuple[tuple[str, bytes], ...]) -> None:
-        told: dict[HeaderName, str | int] = {
-            name: said for name in _CARRIED if (said := received.header(name)) is not None
-        }
-        await patience.deliver(
-            self._producer,
-            Record(
-                topic=LEADS,
-                key=received.key,
-                value=value,
-                headers=headers(told) + more,
-                timestamp=received.timestamp,
-            ),
-        )
 
     async def _bury(self, received: Received, reason: str, error: str) -> str:
         failure = Failure(stage="map", reason=reason, error=error)
@@ -110,3 +216,12 @@ class Map:
         received_at = received.header("received-at")
         if received_at is not None and received_at.isdigit():
             telemetry.LEAD_SECONDS.observe(max(0.0, (self._clock() - int(received_at)) / 1000))
+
+
+def _carried(received: Received) -> Headers:
+    told: dict[HeaderName, str | int] = {name: said for name in _CARRIED if (said := received.header(name)) is not None}
+    return headers(told)
+
+
+def _record(received: Received, topic: str, value: bytes | None, said: Headers) -> Record:
+    return Record(topic=topic, key=received.key, value=value, headers=said, timestamp=received.timestamp)

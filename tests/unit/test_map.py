@@ -1,7 +1,7 @@
 """A details record becomes a lead, a tombstone or a dead letter, with the timestamp it had."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -12,6 +12,7 @@ from ingest.records import DEAD, DETAILS, FATES, LEADS, Received, Record, header
 from ingest.registry import NotRegistered, RegistryUnavailable
 from processors.limit import Limit
 from processors.map import Map
+from processors.mapping.live import Live
 from schemas.shapes import Lead, LeadDetails
 from tests.doubles import Broker
 
@@ -39,6 +40,10 @@ class Frames:
         if self.errors:
             raise self.errors.pop(0)
         return DETAILS_CODEC.decode(frame)
+
+
+class NoTargets:
+    now: Sequence[Live] = ()
 
 
 def details(answer: str = f'{{"id":"{LEAD}","field_data":[{{"name":"email","values":["a@example.com"]}}]}}') -> bytes:
@@ -76,7 +81,14 @@ def received(value: bytes | None, key: bytes | None = LEAD.encode()) -> Received
 def mapped(record: Received, *, broker: Broker | None = None, frames: Frames | None = None) -> list[Record]:
     broker = broker or Broker()
     limit = Limit(worker="map", per_minute=10, clock=lambda: 0.0)
-    step = Map(details=frames or Frames(), codec=LEAD_CODEC, producer=broker, limit=limit, clock=lambda: NOW)
+    step = Map(
+        details=frames or Frames(),
+        codec=LEAD_CODEC,
+        mappings=NoTargets(),
+        producer=broker,
+        limit=limit,
+        clock=lambda: NOW,
+    )
     asyncio.run(step.run(record))
     return broker.records
 
@@ -91,6 +103,7 @@ def test_a_lead_keeps_its_key_its_origin_and_the_time_of_its_details() -> None:
         "source": b"webhook",
         "received-at": str(THEN).encode(),
         "form-version": b"v" * 64,
+        "targets": b"",
     }
 
 

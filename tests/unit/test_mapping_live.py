@@ -1,0 +1,204 @@
+"""Mapping files are taken up when they change, as a whole, and kept as they were when the new ones cannot be used."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import stamina
+
+import schemas
+from ingest import telemetry
+from ingest.records import Topics
+from ingest.registry import NotRegistered, Registry, RegistryUnavailable
+from processors.mapping.live import Mappings
+from processors.mapping.reading import BadMapping
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses() -> Iterator[None]:
+    with stamina.set_testing(True, attempts=10):
+        yield
+
+
+class Known(Registry):
+    """Knows every schema, but for the fields that it is told to refuse; it is away as often as it is told."""
+
+    def __init__(self) -> None:
+        self.strange: set[str] = set()
+        self.away = 0
+        self.asked: list[str] = []
+
+    async def id_of(self, subject: str, schema: schemas.Schema) -> int:
+        self.asked.append(subject)
+        if self.away:
+            self.away -= 1
+            raise RegistryUnavailable("away")
+        text = json.dumps(schema)
+        if any(f'"{name}"' in text for name in self.strange):
+            raise NotRegistered("40403: no such schema")
+        return len(self.asked)
+
+
+class Folder:
+    """A folder of mapping files, the mappings in force, and what was told about them."""
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.path = path
+        self.registry = Known()
+        self.told: list[tuple[str, str]] = []
+        self.mappings = Mappings(path, registry=self.registry, topics=Topics(prefix="t."), every=1.0)
+        monkeypatch.setattr(
+            telemetry, "log", lambda _, event, **ids: self.told.append((event, str(ids.get("target", ids.get("why")))))
+        )
+
+    def write(self, target: str, field: str = "email", more: str = "") -> None:
+        """As a deployment does it: the file is whole when it is there."""
+        text = (
+            f"target: {target}\nowner: me\ndoc: x\nfields:\n  {field}: {{doc: x, from: [{{field: {field}}}]{more}}}\n"
+        )
+        draft = self.path / f"{target}.new"
+        draft.write_text(text)
+        draft.replace(self.path / f"{target}.yaml")
+
+    def begin(self) -> None:
+        asyncio.run(self.mappings.begin())
+
+    def look(self) -> list[tuple[str, str]]:
+        """One look, and what was told by it."""
+        before = len(self.told)
+        asyncio.run(self.mappings.look())
+        return self.told[before:]
+
+    @property
+    def fields(self) -> dict[str, list[str]]:
+        """By target in force, its fields."""
+        return {live.mapping.id: list(live.mapping.fields) for live in self.mappings.now}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    return Folder(tmp_path, monkeypatch)
+
+
+def broken() -> float:
+    return float(telemetry.MAPPINGS_BROKEN._value.get())  # noqa: SLF001  what a scrape would show
+
+
+def test_without_a_folder_there_are_no_targets() -> None:
+    mappings = Mappings(None, registry=Known(), topics=Topics(), every=1.0)
+    asyncio.run(mappings.begin())
+    asyncio.run(mappings.look())
+    assert mappings.now == ()
+
+
+def test_each_file_is_a_target_under_the_subject_of_its_topic(folder: Folder) -> None:
+    folder.write("sales")
+    folder.write("news", "phone")
+    folder.begin()
+    assert folder.fields == {"news.v1": ["phone"], "sales.v1": ["email"]}
+    assert folder.registry.asked == ["t.leads.crm.news.v1-value", "t.leads.crm.sales.v1-value"]
+
+
+def test_a_folder_that_cannot_be_used_stops_the_start(folder: Folder) -> None:
+    with pytest.raises(BadMapping, match="no mapping file"):
+        folder.begin()
+    folder.write("sales", more=", type: strong")
+    with pytest.raises(BadMapping, match=r"sales\.yaml:5"):
+        folder.begin()
+
+
+def test_a_schema_that_is_not_registered_stops_the_start_and_says_what_to_do(folder: Folder) -> None:
+    folder.write("sales")
+    folder.registry.strange = {"email"}
+    with pytest.raises(NotRegistered, match=r"sales\.v1: .*topics apply"):
+        folder.begin()
+
+
+def test_a_registry_that_is_away_is_waited_for_at_the_start(folder: Folder) -> None:
+    folder.write("sales")
+    folder.registry.away = 5
+    folder.begin()
+    assert folder.fields == {"sales.v1": ["email"]}
+
+
+def test_what_did_not_change_is_not_asked_for_again(folder: Folder) -> None:
+    folder.write("sales")
+    folder.begin()
+    assert folder.look() == []
+    assert len(folder.registry.asked) == 1
+
+
+def test_a_changed_a_new_and_a_removed_file_are_taken_up(folder: Folder) -> None:
+    folder.write("sales")
+    folder.write("news")
+    folder.begin()
+    folder.write("sales", "phone")
+    folder.write("partner")
+    (folder.path / "news.yaml").unlink()
+    assert folder.look() == [
+        ("mapping.read", "partner.v1"),
+        ("mapping.read", "sales.v1"),
+        ("mapping.removed", "news.v1"),
+    ]
+    assert folder.fields == {"partner.v1": ["email"], "sales.v1": ["phone"]}
+
+
+def test_a_broken_file_leaves_all_as_it_was_and_is_told_once_with_its_line(folder: Folder) -> None:
+    folder.write("sales")
+    folder.begin()
+    folder.write("sales", more=", type: strong")
+    folder.write("partner")
+    [(event, why)] = folder.look()
+    assert event == "mapping.refused"
+    assert why.startswith("sales.yaml:5: fields.email.type")
+    assert folder.look() == []
+    assert folder.fields == {"sales.v1": ["email"]}
+    assert broken() == 1
+    folder.write("sales", "phone")
+    folder.look()
+    assert folder.fields == {"partner.v1": ["email"], "sales.v1": ["phone"]}
+    assert broken() == 0
+
+
+def test_a_change_whose_schema_is_not_registered_waits_until_it_is(folder: Folder) -> None:
+    folder.write("sales")
+    folder.begin()
+    folder.registry.strange = {"phone"}
+    folder.write("sales", "phone")
+    [(event, why)] = folder.look()
+    assert (event, "topics apply" in why) == ("mapping.refused", True)
+    assert folder.fields == {"sales.v1": ["email"]}
+    folder.registry.strange = set()
+    assert folder.look() == [("mapping.read", "sales.v1")]
+    assert folder.fields == {"sales.v1": ["phone"]}
+
+
+def test_a_registry_that_is_away_holds_up_no_change_that_needs_no_new_schema(folder: Folder) -> None:
+    folder.write("sales")
+    folder.begin()
+    before = folder.mappings.now[0].mapping.hash
+    folder.registry.away = 99
+    folder.write("sales", more=", transform: [lower]")
+    assert folder.look() == [("mapping.read", "sales.v1")]
+    assert folder.mappings.now[0].mapping.hash != before
+
+
+def test_a_folder_that_is_empty_or_gone_is_a_volume_that_is_missing(folder: Folder) -> None:
+    folder.write("sales")
+    folder.begin()
+    (folder.path / "sales.yaml").unlink()
+    assert [event for event, _ in folder.look()] == ["mapping.refused"]
+    folder.path.rmdir()
+    assert [event for event, _ in folder.look()] == ["mapping.refused"]
+    assert folder.fields == {"sales.v1": ["email"]}
+
+
+def test_what_a_record_goes_by_is_not_changed_under_it(folder: Folder) -> None:
+    folder.write("sales")
+    folder.begin()
+    held = folder.mappings.now
+    folder.write("sales", "phone")
+    folder.look()
+    assert [list(live.mapping.fields) for live in held] == [["email"]]

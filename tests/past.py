@@ -1,7 +1,7 @@
 """Leadstream's past in memory: what its workers would have written, record by record, and the account of it."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from deploy.account import Account
@@ -11,6 +11,7 @@ from deploy.account.taking import keep
 from ingest.reading import Offsets
 from ingest.records import (
     AGAIN,
+    CRM,
     DETAILS,
     LEADS,
     PARKED,
@@ -42,6 +43,7 @@ class Past:
         self.identity = "cluster-1"
         self.stands: dict[str, dict[int, int]] = {}
         self.now = NOW + 3_600_000
+        self.targets: Sequence[str] = ()  # that have a topic, as sales.v1
         self.read = 0
         self.expired: set[str] = set()  # topics whose records are all gone
         self.gone: set[tuple[str, int, int]] = set()  # single records that can no longer be read
@@ -66,23 +68,22 @@ class Past:
             self.tell(received, "fetched", "answered")
         return details
 
-    def map(self, details: Received) -> Received:
-        return self.cluster.put(
-            Record(
-                topic=LEADS,
-                key=details.key,
-                value=details.value,
-                headers=details.headers,
-                timestamp=details.timestamp,
-            )
-        )
+    def map(self, details: Received, targets: Sequence[str] | None = None, *, without: Sequence[str] = ()) -> Received:
+        """The lead, and what it is for each target that takes it; those that it is `without` are up to the test."""
+        for target in targets or () if details.value is not None else self.targets:
+            if target not in without:
+                self.cluster.put(_made(details, f"{CRM}{target}"))
+        return self.cluster.put(_made(details, LEADS, targets))
 
     def arrive(self, received: Received) -> Received:
         return self.map(self.fetch(received))
 
-    def tell(self, of: Received, fate: Fate, reason: str = "-", *, stage: Stage = "fetch") -> Received:
+    def tell(
+        self, of: Received, fate: Fate, reason: str = "-", *, stage: Stage = "fetch", target: str | None = None
+    ) -> Received:
         lead = (of.key or b"").decode() if stage == "map" else self.lead_of(of)
-        return self.cluster.put(fate_record(of, fate, stage=stage, reason=reason, page_id=None, lead_id=lead))
+        told = fate_record(of, fate, stage=stage, reason=reason, page_id=None, lead_id=lead, target=target)
+        return self.cluster.put(told)
 
     def wait(self, of: Received, rung: int = 0) -> Received:
         copy = self.cluster.put(set_aside(of, RETRY[rung], reason="unavailable", attempt=2, now=NOW))
@@ -94,10 +95,12 @@ class Past:
         self.tell(of, "parked", reason)
         return copy
 
-    def bury(self, of: Received, reason: str = "not-found", *, stage: Stage = "fetch") -> Received:
-        failure = Failure(stage=stage, reason=reason, error="Missing")
+    def bury(
+        self, of: Received, reason: str = "not-found", *, stage: Stage = "fetch", target: str | None = None
+    ) -> Received:
+        failure = Failure(stage=stage, reason=reason, error="Missing", target=target, fields=("email",))
         letter = self.cluster.put(dead_letter(of, failure, now=NOW))
-        self.tell(of, "dead", reason, stage=stage)
+        self.tell(of, "dead", reason, stage=stage, target=target)
         return letter
 
     def back(self, of: Received) -> Received:
@@ -138,14 +141,26 @@ class Past:
         return self.account_by(ends | self.stands, since=since, until=until, page=page)
 
     def account_by(
-        self, committed: Mapping[str, Offsets], *, since: int = LONG_AGO, until: int = FAR, page: str | None = None
+        self,
+        committed: Mapping[str, Offsets],
+        *,
+        leads: Offsets | None = None,
+        since: int = LONG_AGO,
+        until: int = FAR,
+        page: str | None = None,
     ) -> Account:
-        """As it is by what was committed when it was asked."""
+        """As it is by what was committed when it was asked, and by where leads.v1 had ended before, else ends now."""
         self.read = 0
+        found = Positions(
+            cluster=self.identity,
+            committed=committed,
+            leads=self.ends(LEADS)[LEADS] if leads is None else leads,
+            crm=tuple(f"{CRM}{target}" for target in self.targets),
+        )
         return keep(
             _Counting(self),
             self.folder / "books.sqlite",
-            Positions(cluster=self.identity, committed=committed),
+            found,
             self.cluster.topics,
             Asked(since=since, until=until, page=page),
             now=self.now,
@@ -170,6 +185,11 @@ class _Counting:
 
 def _place(received: Received) -> tuple[str, int, int]:
     return received.topic, received.partition, received.offset
+
+
+def _made(details: Received, topic: str, targets: Sequence[str] | None = None) -> Record:
+    said = details.headers + (headers({"targets": ",".join(targets)}) if targets is not None else ())
+    return Record(topic=topic, key=details.key, value=details.value, headers=said, timestamp=details.timestamp)
 
 
 def kinds(account: Account, page: str = PAGE) -> dict[str, int]:

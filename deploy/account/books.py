@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_FORMAT = 1
+_FORMAT = 2
 _TABLES = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE read (
@@ -32,17 +32,22 @@ CREATE TABLE copy (
     origin INT, topic TEXT, partition INT, offset INT, at INT, PRIMARY KEY (origin, topic)
 ) WITHOUT ROWID;
 CREATE TABLE letter (
-    partition INT, offset INT, stage TEXT, origin INT, reason TEXT, at INT, PRIMARY KEY (partition, offset)
+    partition INT, offset INT, stage TEXT, origin INT, target TEXT, reason TEXT, at INT,
+    PRIMARY KEY (partition, offset)
 ) WITHOUT ROWID;
-CREATE INDEX letter_of ON letter (origin, stage);
--- The newest record of each lead on details and, by target, on the topic it is mapped to.
+CREATE INDEX letter_of ON letter (origin, stage, target);
+-- The newest record of each lead on details and, by topic, on each one it is mapped to.
 CREATE TABLE details (lead PRIMARY KEY, origin INT, partition INT, offset INT, at INT, erased INT) WITHOUT ROWID;
-CREATE TABLE mapped (target TEXT, lead, at INT, erased INT, PRIMARY KEY (target, lead)) WITHOUT ROWID;
--- What map gave up or left out, and where on details that lay: the newest of each lead.
+-- Of leads.v1 besides: the ids of the targets that the lead is meant for, between commas, and where that lies.
+CREATE TABLE mapped (
+    target TEXT, lead, at INT, erased INT, meant TEXT, partition INT, offset INT, PRIMARY KEY (target, lead)
+) WITHOUT ROWID;
+-- What map gave up or left out, by topic, and where on details that lay: the newest of each lead.
 CREATE TABLE refused (target TEXT, lead, kind TEXT, offset INT, PRIMARY KEY (target, lead)) WITHOUT ROWID;
 CREATE TABLE access (key TEXT PRIMARY KEY, state TEXT, until INT, reason TEXT, page TEXT) WITHOUT ROWID;
--- Of each run anew: how far the groups had read.
+-- Of each run anew: how far the groups had read, and where leads.v1 had ended before.
 CREATE TEMP TABLE committed (topic TEXT, partition INT, offset INT, PRIMARY KEY (topic, partition)) WITHOUT ROWID;
+CREATE TEMP TABLE leads_before (partition INTEGER PRIMARY KEY, offset INT);
 """
 _EXPIRING = ("promise", "fate", "copy", "letter", "details", "mapped")
 _CACHE_KIB = 64 * 1024
@@ -98,10 +103,12 @@ class Books:
                 [(topic, partition, stand.next, stand.offset, stand.at) for partition, stand in stands.items()],
             )
 
-    def commit_offsets(self, committed: Mapping[str, Mapping[int, int]]) -> None:
-        """What this run goes by."""
+    def go_by(self, committed: Mapping[str, Mapping[int, int]], leads: Mapping[int, int]) -> None:
+        """What this run goes by: what was committed, by topic, and where leads.v1 had ended before that was asked."""
         with self.connection:
             self.connection.execute("DELETE FROM committed")
+            self.connection.execute("DELETE FROM leads_before")
+            self.connection.executemany("INSERT INTO leads_before VALUES (?, ?)", leads.items())
             self.connection.executemany(
                 "INSERT INTO committed VALUES (?, ?, ?)",
                 [(topic, *place) for topic, places in committed.items() for place in places.items()],

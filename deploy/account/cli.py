@@ -14,11 +14,13 @@ from rich.table import Table
 
 from deploy.moments import Since, Until
 from ingest.reading import ReadingError
+from ingest.records import LEADS
 from ingest.settings import KafkaSettings, read
 
-from .counting import MAP_KINDS, Account
+from .counting import Account
 from .judging import KINDS
 from .taking import AccountError, take_account
+from .targets import MAP_KINDS
 from .words import ago, counted, moment, verdict
 
 _MUCH = 50_000  # records; less is read in a second
@@ -81,7 +83,10 @@ def in_json(account: Account) -> dict[str, object]:
         "map": account.targets,
         "lag": {group: asdict(lag) for group, lag in account.lags.items()},
         "access": [asdict(each) for each in account.access],
-        "dead": [{"stage": stage, "reason": why, "letters": number} for (stage, why), number in account.dead.items()],
+        "dead": [
+            {"stage": stage, "target": target or None, "reason": why, "letters": number}
+            for (stage, target, why), number in account.dead.items()
+        ],
         "parked": account.parked,
         "lost": asdict(account.lost),
         "notes": account.notes,
@@ -92,9 +97,7 @@ def show(account: Account, console: Console, *, every: bool) -> None:
     """For a person; `every` page, or those only of which something waits, failed or was left out."""
     console.print(_pages(account, every=every))
     console.print()
-    for target, of_map in account.targets.items():
-        found = {kind: of_map.get(kind, 0) for kind in MAP_KINDS}
-        console.print(f"map       {target}: {sum(found.values())} leads = {counted(found) or 'none yet'}")
+    _show_targets(account, console)
     if account.door:
         console.print(
             f"the door  {counted(account.door)}: what it could not read (`leadstream dead list --stage ingest`)"
@@ -110,10 +113,23 @@ def show(account: Account, console: Console, *, every: bool) -> None:
         console.print(f"access    {each.key}{whose} is {each.state}{until}: {each.reason}")
     for reason, number in sorted(account.parked.items()):
         console.print(f"parked    {number} {reason}")
-    for (stage, reason), number in sorted(account.dead.items()):
-        console.print(f"dead      {number} {stage} {reason}")
+    for (stage, target, reason), number in sorted(account.dead.items()):
+        console.print(f"dead      {number} {stage}{f' {target}' if target else ''} {reason}")
     console.print()
     console.print(verdict(account), style="" if account.holds else "bold red")
+
+
+def _show_targets(account: Account, console: Console) -> None:
+    totals = {topic: sum(counts.values()) for topic, counts in account.targets.items()}
+    name, number = max(map(len, totals)) + 1, max(len(str(total)) for total in totals.values())
+    for topic, of_map in account.targets.items():
+        found = counted({kind: of_map.get(kind, 0) for kind in MAP_KINDS}) or "none yet"
+        console.print(f"map       {topic + ':':<{name}} {totals[topic]:>{number}} leads = {found}")
+    if any(of_map.get("skipped") for topic, of_map in account.targets.items() if topic != LEADS):
+        console.print(
+            "          skipped: left out by the target's filter; or mapped before the target was there, and then"
+            " `leadstream replay map --to earliest` brings them"
+        )
 
 
 def _pages(account: Account, *, every: bool) -> Table:

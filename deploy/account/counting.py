@@ -4,16 +4,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ingest.records import DETAILS, RAW
+from ingest.records import DETAILS, LEADS, RAW
 
 from .books import Books, Value
-from .entries import DOOR, TARGETS, an_id, packed, place
+from .entries import DOOR, an_id, packed, place
 from .judging import KINDS, Kind
 from .positions import READS, Group, Positions
 from .reading import Bounds
+from .targets import MapKind, became_on, lost_on
 
-MapKind = Literal["mapped", "erased", "dead", "skipped", "duplicate", "unread", "lost"]
-MAP_KINDS: tuple[MapKind, ...] = ("mapped", "erased", "dead", "skipped", "duplicate", "unread", "lost")
 EXAMPLES = 5  # at most, of what is lost in each stage
 
 _AT = "promise.at >= :since AND promise.at < :until AND (:page IS NULL OR promise.page = :page)"
@@ -27,32 +26,18 @@ WHERE fate.stage = 'fetch' AND NOT fate.moved AND promise.kind = 'parked' AND {_
 """  # noqa: S608  _AT is ours, values are bound
 # As `leadstream dead list` has it: open until its fate names it, or its record died later or came to another end.
 _LETTERS = """
-SELECT stage, reason, count(*) FROM letter
+SELECT stage, target, reason, count(*) FROM letter
 WHERE at >= :since AND at < :until
 AND (:page IS NULL OR EXISTS (SELECT 1 FROM promise WHERE promise.origin = letter.origin AND page = :page))
 AND NOT EXISTS (
-    SELECT 1 FROM letter AS newer WHERE newer.origin = letter.origin AND newer.stage = letter.stage
+    SELECT 1 FROM letter AS newer
+    WHERE newer.origin = letter.origin AND newer.stage = letter.stage AND newer.target = letter.target
     AND (newer.at, newer.partition, newer.offset) > (letter.at, letter.partition, letter.offset)
 ) AND coalesce((
     SELECT kind = 'dead' OR (kind = 'redriven' AND (fate.partition, fate.offset) <> (letter.partition, letter.offset))
-    FROM fate WHERE fate.origin = letter.origin AND fate.stage = letter.stage AND target = '' ORDER BY seq DESC LIMIT 1
-), 1) GROUP BY 1, 2
-"""
-# Map gives a lead the timestamp of its details: so one that is as old was made of them, or of newer ones.
-_MAPPED = """
-FROM (
-    SELECT details.*, CASE
-        WHEN mapped.at >= details.at THEN CASE WHEN mapped.erased THEN 'erased' ELSE 'mapped' END
-        WHEN refused.offset >= details.offset THEN refused.kind
-        WHEN details.offset >= coalesce(committed.offset, 0) THEN 'unread'
-        ELSE 'lost' END AS kind
-    FROM details
-    LEFT JOIN mapped ON mapped.target = :target AND mapped.lead = details.lead
-    LEFT JOIN refused ON refused.target = :target AND refused.lead = details.lead
-    LEFT JOIN committed ON committed.topic = :details AND committed.partition = details.partition
-    WHERE details.at >= :since AND details.at < :until
-    AND (:page IS NULL OR details.lead IN (SELECT lead FROM promise WHERE page = :page))
-)
+    FROM fate WHERE fate.origin = letter.origin AND fate.stage = letter.stage AND fate.target = letter.target
+    ORDER BY seq DESC LIMIT 1
+), 1) GROUP BY 1, 2, 3
 """
 _UNREAD_COPIES = """
 SELECT min(copy.at) FROM copy LEFT JOIN committed USING (topic, partition)
@@ -75,13 +60,17 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LostRecord:
-    """`at` is <topic> <partition>@<offset> of raw or, for map, of details; `acknowledged` is unix milliseconds."""
+    """`at` is <topic> <partition>@<offset> of raw or, for map, of details; `acknowledged` is unix milliseconds.
+
+    `target` is the topic it is missing on, for map.
+    """
 
     stage: Literal["fetch", "map"]
     at: str
     page_id: str | None
     lead_id: str | None
     acknowledged: int
+    target: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +104,7 @@ class Account:
     """What became of all that was acknowledged; times are unix milliseconds.
 
     `pages` counts the records of raw by page, `door` the door's own dead letters, `targets` the leads on details by
-    what they are mapped to. `notes` are sentences about the books themselves.
+    the topic they are mapped to: leads.v1, and each target's. `notes` are sentences about the books themselves.
     """
 
     now: int
@@ -125,7 +114,7 @@ class Account:
     targets: Mapping[str, Mapping[MapKind, int]]
     lags: Mapping[Group, Lag]
     access: tuple[NoAccess, ...]
-    dead: Mapping[tuple[str, str], int]  # open dead letters by stage and reason
+    dead: Mapping[tuple[str, str, str], int]  # open dead letters by stage, target (empty for no single one) and reason
     parked: Mapping[str, int]  # by reason
     lost: Lost
     notes: tuple[str, ...] = ()
@@ -158,13 +147,13 @@ def count(
     """The books must have been settled."""
     connection = books.connection
     values: dict[str, Value] = {"since": asked.since, "until": asked.until, "page": an_id(asked.page)}
-    values |= {"door": DOOR, "details": DETAILS, "most": EXAMPLES}
+    values |= {"door": DOOR, "most": EXAMPLES}
     pages: dict[str, dict[Kind, int]] = {}
     door: dict[Kind, int] = {}
     for of_door, page, kind, number in connection.execute(_PAGES, values):
         counts = door if of_door else pages.setdefault(str(page), {})
         counts[kind] = counts.get(kind, 0) + number
-    targets = {target: _mapped(books, {**values, "target": target}) for target in TARGETS}
+    targets = {topic: became_on(connection, topic, values) for topic in (LEADS, *positions.crm)}
     lost = sum(counts.get("lost", 0) for counts in (*pages.values(), door)) + sum(
         counts.get("lost", 0) for counts in targets.values()
     )
@@ -176,27 +165,23 @@ def count(
         targets=targets,
         lags={group: _lag(books, group, positions, bounds) for group in READS},
         access=tuple(_access(books, now)),
-        dead={(stage, reason): number for stage, reason, number in connection.execute(_LETTERS, values)},
+        dead={(stage, target, why): number for stage, target, why, number in connection.execute(_LETTERS, values)},
         parked=dict(connection.execute(_PARKED, values)),
-        lost=Lost(count=lost, examples=tuple(_examples(books, values)) if lost else ()),
+        lost=Lost(count=lost, examples=tuple(_examples(books, targets, values)) if lost else ()),
         notes=notes,
     )
 
 
-def _mapped(books: Books, values: Mapping[str, Value]) -> dict[MapKind, int]:
-    rows = books.connection.execute(f"SELECT kind, count(*) {_MAPPED} GROUP BY 1", values)
-    return dict(rows)
-
-
-def _examples(books: Books, values: Mapping[str, Value]) -> Iterator[LostRecord]:
+def _examples(
+    books: Books, targets: Mapping[str, Mapping[MapKind, int]], values: Mapping[str, Value]
+) -> Iterator[LostRecord]:
     for origin, page, lead, at in books.connection.execute(_LOST, values):
         where = place(origin) if origin >= DOOR else f"{RAW} {place(origin)}"
         yield LostRecord(stage="fetch", at=where, page_id=_text(page), lead_id=_text(lead), acknowledged=at)
-    for target in TARGETS:
-        lost = f"SELECT lead, partition, offset, at {_MAPPED} WHERE kind = 'lost' ORDER BY at LIMIT :most"
-        for lead, partition, offset, at in books.connection.execute(lost, {**values, "target": target}):
-            where = f"{DETAILS} {partition}@{offset}"
-            yield LostRecord(stage="map", at=where, page_id=None, lead_id=_text(lead), acknowledged=at)
+    for topic in (topic for topic, counts in targets.items() if counts.get("lost")):
+        for lead, partition, offset, at in lost_on(books.connection, topic, values):
+            where, of = f"{DETAILS} {partition}@{offset}", _text(lead)
+            yield LostRecord(stage="map", at=where, page_id=None, lead_id=of, acknowledged=at, target=topic)
 
 
 def _lag(books: Books, group: Group, positions: Positions, bounds: Mapping[str, Bounds]) -> Lag:

@@ -5,10 +5,10 @@ and offset. Ids are kept as numbers where they are such, which halves the file.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ingest.meta.notification import BadChange, Notification
-from ingest.records import ACCESS, AGAIN, DEAD, DETAILS, FATES, LEADS, PARKED, RAW, RETRY, Received
+from ingest.records import ACCESS, AGAIN, CRM, DEAD, DETAILS, FATES, LEADS, PARKED, RAW, RETRY, Received
 
 from .books import Row, Value
 
@@ -21,9 +21,9 @@ _DIGITS = 18  # that fit a signed 64-bit number
 _PROMISE = "INSERT OR REPLACE INTO promise (origin, page, lead, at) VALUES (?, ?, ?, ?)"
 _FATE = "INSERT OR REPLACE INTO fate VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _COPY = "INSERT OR REPLACE INTO copy VALUES (?, ?, ?, ?, ?)"
-_LETTER = "INSERT OR REPLACE INTO letter VALUES (?, ?, ?, ?, ?, ?)"
+_LETTER = "INSERT OR REPLACE INTO letter VALUES (?, ?, ?, ?, ?, ?, ?)"
 _DETAILS = "INSERT OR REPLACE INTO details VALUES (?, ?, ?, ?, ?, ?)"
-_MAPPED = "INSERT OR REPLACE INTO mapped VALUES (?, ?, ?, ?)"
+_MAPPED = "INSERT OR REPLACE INTO mapped VALUES (?, ?, ?, ?, ?, ?, ?)"
 _REFUSED = (
     "INSERT INTO refused VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET kind = excluded.kind, offset = excluded.offset"
     " WHERE excluded.offset >= offset"
@@ -93,7 +93,7 @@ def of_fate(received: Received) -> Iterator[Entry]:
     yield _UNSETTLE, (origin,)
     lead = told.get("lead_id")
     if stage == "map" and kind in ("skipped", "duplicate") and isinstance(lead, str):
-        yield _REFUSED, (target or LEADS, an_id(lead), kind, offset)
+        yield _REFUSED, (_topic(target), an_id(lead), kind, offset)
 
 
 def of_letter(received: Received) -> Iterator[Entry]:
@@ -101,13 +101,14 @@ def of_letter(received: Received) -> Iterator[Entry]:
     own = packed(received.partition, received.offset, door=True)
     origin = read_origin(received.header("origin"))
     reason = received.header("fate-reason") or "-"
+    target = received.header("target") or ""
     if stage == "ingest":
         yield _PROMISE, (own, *_named(received), received.timestamp)
     at = received.timestamp
-    yield _LETTER, (received.partition, received.offset, stage, own if origin is None else origin, reason, at)
+    yield _LETTER, (received.partition, received.offset, stage, own if origin is None else origin, target, reason, at)
     offset = received.header("__connect.errors.offset") or ""
     if stage == "map" and received.key is not None and offset.isdecimal():
-        yield _REFUSED, (LEADS, an_id(_key(received)), "dead", int(offset))
+        yield _REFUSED, (_topic(target), an_id(_key(received)), "dead", int(offset))
 
 
 def of_details(received: Received) -> Iterator[Entry]:
@@ -120,10 +121,20 @@ def of_details(received: Received) -> Iterator[Entry]:
         yield _UNSETTLE_OTHERS, (origin,)
 
 
-def of_mapped(target: str) -> Callable[[Received], Iterator[Entry]]:
+def of_lead(received: Received) -> Iterator[Entry]:
+    if received.key is None:
+        return
+    targets = received.header("targets")
+    meant = None if targets is None else f",{targets},"
+    lead = (an_id(_key(received)), received.timestamp, received.value is None)
+    yield _MAPPED, (LEADS, *lead, meant, received.partition, received.offset)
+
+
+def of_crm(topic: str) -> Callable[[Received], Iterator[Entry]]:
     def entries(received: Received) -> Iterator[Entry]:
         if received.key is not None:
-            yield _MAPPED, (target, an_id(_key(received)), received.timestamp, received.value is None)
+            lead = (an_id(_key(received)), received.timestamp, received.value is None)
+            yield _MAPPED, (topic, *lead, None, None, None)
 
     return entries
 
@@ -136,17 +147,18 @@ def of_access(received: Received) -> Iterator[Entry]:
     yield _ACCESS, (_key(received), known, said, str(reason), None if page is None else str(page))
 
 
-# In the order in which they are read: see taking.py.
-ENTRIES: Mapping[str, Callable[[Received], Iterator[Entry]]] = {
-    FATES: of_fate,
-    RAW: of_raw,
-    **{topic: of_copy(topic) for topic in (*RETRY, AGAIN, PARKED)},
-    DEAD: of_letter,
-    DETAILS: of_details,
-    LEADS: of_mapped(LEADS),
-    ACCESS: of_access,
-}
-TARGETS = (LEADS,)
+def entries_of(crm: Iterable[str]) -> Mapping[str, Callable[[Received], Iterator[Entry]]]:
+    """By topic, in the order in which they are read: see taking.py. `crm` are the topics of the targets there are."""
+    return {
+        FATES: of_fate,
+        RAW: of_raw,
+        **{topic: of_copy(topic) for topic in (*RETRY, AGAIN, PARKED)},
+        DEAD: of_letter,
+        DETAILS: of_details,
+        LEADS: of_lead,
+        **{topic: of_crm(topic) for topic in crm},
+        ACCESS: of_access,
+    }
 
 
 def _named(received: Received) -> tuple[Value, Value]:
@@ -157,6 +169,11 @@ def _named(received: Received) -> tuple[Value, Value]:
     except BadChange:
         return an_id(key or "-"), None
     return an_id(read.page_id), an_id(read.lead_id)
+
+
+def _topic(target: str) -> str:
+    """What map makes for a target such as sales.v1; without one, all that it makes of a lead."""
+    return f"{CRM}{target}" if target else LEADS
 
 
 def _key(received: Received) -> str:

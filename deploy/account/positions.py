@@ -1,10 +1,11 @@
-"""Where the groups stand, asked with plain consumers that join no group.
+"""Where the groups stand and which targets there are, asked with plain consumers that join no group.
 
 Not with the admin client: asked for a group's offsets as a broker came back, it has crashed the process.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +13,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from ingest.kafka import client_options
 from ingest.reading import Offsets
-from ingest.records import AGAIN, DETAILS, RAW, RETRY, Topics
+from ingest.records import AGAIN, CRM, DETAILS, LEADS, RAW, RETRY, Topics
 from ingest.settings import KafkaSettings
 
 Group = Literal["fetch", "retry", "map"]
@@ -27,39 +28,63 @@ class NoAnswer(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Positions:
-    """Of which cluster, and by topic (without its prefix) what was committed; a partition never read is left out."""
+    """Of which cluster, and by topic (without its prefix) what was committed; a partition never read is left out.
+
+    `leads` is where leads.v1 ended before any of it was asked, and `crm` are the topics of the targets there were then.
+    """
 
     cluster: str
     committed: Mapping[str, Offsets]
+    leads: Offsets
+    crm: tuple[str, ...]
 
 
 def positions(settings: KafkaSettings) -> Positions:
     """As they are now. NoAnswer."""
     topics = Topics(prefix=settings.topic_prefix)
-    cluster, committed = "", {}
+    with _asking(settings, topics.group("map")) as client:
+        metadata = client.list_topics(timeout=_PATIENCE)
+        places = {
+            name.removeprefix(topics.prefix): [TopicPartition(name, partition) for partition in found.partitions]
+            for name, found in metadata.topics.items()
+            if name.startswith(topics.prefix)
+        }
+        leads = {
+            place.partition: client.get_watermark_offsets(place, timeout=_PATIENCE)[1]
+            for place in places.get(LEADS, ())
+        }
+    committed: dict[str, Offsets] = {}
     for group, names in READS.items():
-        client = Consumer(
-            {**client_options(settings), "group.id": topics.group(group), "enable.auto.commit": False, "log_level": 0},
-            logger=logging.getLogger("librdkafka"),  # its errors reach us as exceptions
-        )
-        try:
-            metadata = client.list_topics(timeout=_PATIENCE)
-            cluster = metadata.cluster_id or ""
-            for name in names:
-                found = metadata.topics.get(topics(name))
-                places = [TopicPartition(topics(name), partition) for partition in found.partitions] if found else []
-                committed[name] = {} if not places else _committed(client, places)
-        except KafkaException as error:
-            raise NoAnswer(
-                f"Kafka does not say how far {topics.group(group)} has read ({error.args[0].str().rstrip('.')}): is"
-                " KAFKA_BOOTSTRAP_SERVERS right, is the cluster up, and may we ask?"
-            ) from None
-        finally:
-            client.close()
-    return Positions(cluster=cluster, committed=committed)
+        with _asking(settings, topics.group(group)) as client:
+            committed |= {name: _committed(client, places.get(name, [])) for name in names}
+    return Positions(
+        cluster=metadata.cluster_id or "",
+        committed=committed,
+        leads=leads,
+        crm=tuple(sorted(name for name in places if name.startswith(CRM))),
+    )
+
+
+@contextmanager
+def _asking(settings: KafkaSettings, group: str) -> Iterator[Consumer]:
+    client = Consumer(
+        {**client_options(settings), "group.id": group, "enable.auto.commit": False, "log_level": 0},
+        logger=logging.getLogger("librdkafka"),  # its errors reach us as exceptions
+    )
+    try:
+        yield client
+    except KafkaException as error:
+        raise NoAnswer(
+            f"Kafka does not say how far {group} has read ({error.args[0].str().rstrip('.')}): is"
+            " KAFKA_BOOTSTRAP_SERVERS right, is the cluster up, and may we ask?"
+        ) from None
+    finally:
+        client.close()
 
 
 def _committed(client: Consumer, places: list[TopicPartition]) -> Offsets:
+    if not places:
+        return {}
     held = client.committed(places, timeout=_PATIENCE)
     for place in held:
         if place.error is not None:

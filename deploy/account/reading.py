@@ -1,13 +1,13 @@
 """Reads each topic on from where the books stand, up to its end as it is now, and enters what is new."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from deploy.sending import ReadsTopics
 from ingest.records import Received, Topics
 
 from .books import Books, Row, Stand, Unusable
-from .entries import ENTRIES
+from .entries import Entry, entries_of
 
 Bounds = Mapping[int, tuple[int, int]]
 Told = Callable[[int, int], None]  # records read, of how many
@@ -15,16 +15,22 @@ Told = Callable[[int, int], None]  # records read, of how many
 _AT_ONCE = 10_000  # records in one transaction
 
 
-def read_on(reader: ReadsTopics, topics: Topics, books: Books, told: Told) -> Mapping[str, Bounds]:
-    """By topic, without its prefix, the bounds that were read to. Unusable where a topic is not what was read."""
+def read_on(
+    reader: ReadsTopics, topics: Topics, books: Books, told: Told, *, crm: Iterable[str]
+) -> Mapping[str, Bounds]:
+    """By topic, without its prefix, the bounds that were read to. Unusable where a topic is not what was read.
+
+    `crm` are the topics of the targets there are.
+    """
+    entries = entries_of(crm)
     bounds: dict[str, Bounds] = {}
-    for name in ENTRIES:  # the ends in this order: see taking.py
+    for name in entries:  # the ends in this order: see taking.py
         bounds[name] = reader.bounds(topics(name))
         _check(name, books.stands(name), bounds[name])
     total = sum(_left(books.stands(name), each) for name, each in bounds.items())
     done = 0
     for name, each in bounds.items():
-        topic = _Topic(name, books, each)
+        topic = _Topic(name, books, each, entries[name])
         for received in reader.read(topics(name), *topic.span()) if topic.has_news() else ():
             if topic.take(received):
                 done += 1
@@ -39,12 +45,12 @@ def read_on(reader: ReadsTopics, topics: Topics, books: Books, told: Told) -> Ma
 class _Topic:
     """What is read of a topic and not in the books yet."""
 
-    def __init__(self, name: str, books: Books, bounds: Bounds) -> None:
+    def __init__(self, name: str, books: Books, bounds: Bounds, enter: Callable[[Received], Iterator[Entry]]) -> None:
         self._name = name
         self._books = books
         self._bounds = bounds
         self._before = books.stands(name)
-        self._enter = ENTRIES[name]
+        self._enter = enter
         self._entries: dict[str, list[Row]] = defaultdict(list)
         self._seen: dict[int, Stand] = {}
 

@@ -9,6 +9,14 @@ were asked for, and has been read:
     a rung       below retry's offset: its copy on `again`
     details      below map's offset:   the lead or its tombstone on each target, or a dead letter
 
+For a target the same holds, if it is known for whom a lead was meant. The lead on leads.v1 tells, but that is delivered
+together with the CRM records, and may be there a moment before them; after a replay it says something new of details
+whose offset was committed long ago. So it is asked where leads.v1 ends before anything else, and what lies beyond may
+not accuse. Map delivers the lead, all its CRM records, its dead letters and fates before it commits the offset of their
+details. So when a lead that was there first names a target, its CRM record was acknowledged before the offsets were
+asked for; or its details, or newer ones, were still to be committed then. After that the ends are asked for, details
+first: so the details that such a lead came from are always among those that were read.
+
 A record that is at or above the offset of its reader, or has a copy that is, will still be read. What is neither will
 never come of itself: it is lost, and never late. A fate that sends a record back is told after the copy was
 acknowledged, and the end of the fates is asked for first: so of every such fate that is read the copy is there.
@@ -132,8 +140,8 @@ def _take(
     notes: tuple[str, ...],
 ) -> Account:
     with open_books(file, cluster=found.cluster, prefix=topics.prefix) as books:
-        books.commit_offsets(found.committed)
-        bounds = read_on(reader, topics, books, told)
+        books.go_by(found.committed, found.leads)
+        bounds = read_on(reader, topics, books, told, crm=found.crm)
         books.forget((packed(number, 0), packed(number, first)) for number, (first, _) in bounds[RAW].items())
         # A day more, as the clocks of door and workers differ.
         books.expire(now - _retention() - _DAY, now=now, every=_HOUR)

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 
 from ingest.records import RAW
 
-from .counting import Account, LostRecord, MapKind
+from .counting import Account, LostRecord
 from .judging import Kind
+from .targets import MapKind
 
 _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
@@ -44,7 +45,6 @@ def _sum(counts: Mapping[Kind, int]) -> str:
 def _alarms(account: Account) -> Iterable[str]:
     examples = account.lost.examples
     fetched = [each for each in examples if each.stage == "fetch"]
-    mapped = [each for each in examples if each.stage == "map"]
     of_pages = {page: counts["lost"] for page, counts in account.pages.items() if counts.get("lost")}
     if of_pages:
         [page, *others] = sorted(of_pages, key=lambda page: -of_pages[page])
@@ -63,10 +63,11 @@ def _alarms(account: Account) -> Iterable[str]:
         )
     for target, counts in account.targets.items():
         if counts.get("lost"):
-            lead = mapped[0].lead_id
+            missing = [each for each in examples if each.target == target]
             yield (
-                f"LOST: {counts['lost']} leads were passed over on their way to {target}, as {_named(mapped)}. Their"
-                f" answers are there: `leadstream replay map --lead {lead} --yes`, or all of them by `replay map --to`"
+                f"LOST: {counts['lost']} leads were passed over on their way to {target}, as {_named(missing)}. Their"
+                f" answers are there: `leadstream replay map --lead {missing[0].lead_id} --yes`, or all of them by"
+                " `replay map --to`"
             )
     for group, lag in account.lags.items():
         if lag.expired:

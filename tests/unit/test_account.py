@@ -206,7 +206,7 @@ def test_a_dead_letter_that_is_gone_is_a_lost_record(past: Past) -> None:
 def test_a_dead_letter_is_open_until_it_is_sent_back_and_its_record_ends(past: Past) -> None:
     letter = past.bury(past.raw())
     account = past.account()
-    assert (kinds(account), account.dead) == ({"dead": 1}, {("fetch", "not-found"): 1})
+    assert (kinds(account), account.dead) == ({"dead": 1}, {("fetch", "", "not-found"): 1})
     again = past.back(letter)
     past.tell(letter, "redriven", "not-found")
     past.stand(again)
@@ -215,7 +215,7 @@ def test_a_dead_letter_is_open_until_it_is_sent_back_and_its_record_ends(past: P
     past.stand(again, beyond=True)
     past.bury(again)
     account = past.account()
-    assert (kinds(account), account.dead) == ({"dead": 1}, {("fetch", "not-found"): 1})
+    assert (kinds(account), account.dead) == ({"dead": 1}, {("fetch", "", "not-found"): 1})
 
 
 def test_a_dead_letter_is_open_though_the_redrive_of_the_one_before_was_told_after_it(past: Past) -> None:
@@ -223,7 +223,7 @@ def test_a_dead_letter_is_open_though_the_redrive_of_the_one_before_was_told_aft
     past.bury(past.back(letter), "bad-ask")
     past.tell(letter, "redriven", "not-found")
     account = past.account()
-    assert (kinds(account), account.dead) == ({"dead": 1}, {("fetch", "bad-ask"): 1})
+    assert (kinds(account), account.dead) == ({"dead": 1}, {("fetch", "", "bad-ask"): 1})
 
 
 def test_a_notification_of_a_lead_that_was_fetched_before_can_be_lost(past: Past) -> None:
@@ -252,7 +252,7 @@ class TestTheDoorsDeadLetters:
         first, _ = put_at_the_door(past), put_at_the_door(past)
         account = past.account()
         assert (account.pages, dict(account.door)) == ({}, {"open": 2})
-        assert account.dead == {("ingest", "lead-id-missing"): 2}
+        assert account.dead == {("ingest", "", "lead-id-missing"): 2}
         again = past.back(first)
         past.tell(first, "redriven", stage="ingest")
         past.stand(again)
@@ -262,7 +262,7 @@ class TestTheDoorsDeadLetters:
         past.arrive(again)
         account = past.account()
         assert dict(account.door) == {"open": 1, "fetched": 1}
-        assert account.dead == {("ingest", "lead-id-missing"): 1}
+        assert account.dead == {("ingest", "", "lead-id-missing"): 1}
         assert account.holds
 
     def test_end_as_fetch_says_wherever_the_redrive_was_told(self, past: Past) -> None:
@@ -274,7 +274,7 @@ class TestTheDoorsDeadLetters:
         again = past.back(letter)
         past.bury(again, "bad-ask")
         account = past.account()
-        assert (dict(account.door), account.dead) == ({"dead": 1}, {("fetch", "bad-ask"): 1})
+        assert (dict(account.door), account.dead) == ({"dead": 1}, {("fetch", "", "bad-ask"): 1})
 
 
 def put_at_the_door(past: Past) -> Received:
@@ -315,7 +315,7 @@ def test_what_map_gave_up_is_dead_until_it_is_mapped(past: Past) -> None:
     details = past.fetch(past.raw())
     past.bury(details, "damaged", stage="map")
     account = past.account()
-    assert (account.targets[LEADS], account.dead) == ({"dead": 1}, {("map", "damaged"): 1})
+    assert (account.targets[LEADS], account.dead) == ({"dead": 1}, {("map", "", "damaged"): 1})
     again = past.cluster.put(
         Record(
             topic=DETAILS,
@@ -369,8 +369,8 @@ def test_dead_letters_are_those_of_the_page(past: Past) -> None:
     """Those of map too, by the record they came from."""
     past.bury(past.raw())
     past.bury(past.fetch(past.raw(OTHER_PAGE)), "damaged", stage="map")
-    assert past.account(page=PAGE).dead == {("fetch", "not-found"): 1}
-    assert past.account(page=OTHER_PAGE).dead == {("map", "damaged"): 1}
+    assert past.account(page=PAGE).dead == {("fetch", "", "not-found"): 1}
+    assert past.account(page=OTHER_PAGE).dead == {("map", "", "damaged"): 1}
 
 
 def test_what_cannot_be_read_counts_under_its_key(past: Past) -> None:

@@ -7,13 +7,8 @@ from pathlib import Path
 import pytest
 
 from deploy.account import AccountError
-from deploy.account.entries import ENTRIES
-from ingest.records import (
-    DETAILS,
-    LEADS,
-    RAW,
-    Received,
-)
+from deploy.account.entries import of_details
+from ingest.records import LEADS, RAW, Received
 from tests.cluster import NOW, Cluster
 from tests.past import Past, at, kinds, lost
 
@@ -108,7 +103,6 @@ class TestTheBooks:
         monkeypatch.setattr("deploy.account.reading._AT_ONCE", 7)
         for _ in range(20):
             past.arrive(past.raw())
-        plain = ENTRIES[DETAILS]
         left = 10
 
         def killed(received: Received) -> Iterator[tuple[str, tuple[str | int | None, ...]]]:
@@ -116,10 +110,10 @@ class TestTheBooks:
             left -= 1
             if left < 0:
                 raise KeyboardInterrupt
-            return plain(received)
+            return of_details(received)
 
         with monkeypatch.context() as patched:
-            patched.setitem(ENTRIES, DETAILS, killed)
+            patched.setattr("deploy.account.entries.of_details", killed)
             with pytest.raises(KeyboardInterrupt):
                 past.account()
         account = past.account()

@@ -109,7 +109,7 @@ def test_json_has_all_of_it(past: Past) -> None:
     told = json.loads(json.dumps(in_json(past.account())))
     assert told["pages"] == {PAGE: {"dead": 1, "fetched": 1, "lost": 1}}
     assert (told["accounted_for"], told["total"]["fetched"], told["map"]) == (False, 1, {LEADS: {"mapped": 1}})
-    assert told["dead"] == [{"stage": "fetch", "reason": "not-found", "letters": 1}]
+    assert told["dead"] == [{"stage": "fetch", "target": None, "reason": "not-found", "letters": 1}]
     [example] = told["lost"]["examples"]
     assert (example["lead_id"], example["acknowledged"]) == (past.lead_of(lost), lost.timestamp)
 

@@ -4,7 +4,7 @@ A contract test holds each type to its Avro schema, or, for JSON, to the example
 """
 
 from datetime import date, datetime
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 Completeness = Literal["FULL", "REDUCED", "EXPORT"]
 Evidence = Literal["NONE", "ANSWERED", "REQUIRED"]
@@ -130,13 +130,16 @@ class Lead(TypedDict):
 
 
 class Form(TypedDict):
-    """A record of `meta.leadgen.forms`: a form as it was, once for each version seen."""
+    """A record of `meta.leadgen.forms`: a form as it was, one for each version seen, told again when it has news."""
 
     form_id: str
     version: str  # sha256 hex of name, locale, questions, options and legal text
     page_id: str | None
-    seen_at: int  # unix milliseconds
-    form: dict[str, object]  # the Graph node as read, without counters
+    seen_at: int  # unix milliseconds, rising with each record of a form
+    # unix milliseconds, rising: when it was first seen as the current version, and again after another one; where it is
+    # left out, as the first workers did, since `seen_at`
+    since: NotRequired[list[int]]
+    form: dict[str, object]  # the Graph node as read, without counters; its `status` is that of the last look
 
 
 class Fate(TypedDict):

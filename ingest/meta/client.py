@@ -13,15 +13,15 @@ import aiohttp
 from ingest import telemetry
 from ingest.meta import graph
 from ingest.meta.errors import BadAsk, GraphError, Reason, Unavailable
-from ingest.meta.graph import Answer, Ask, Key
+from ingest.meta.graph import Answer, Ask, Key, Page
 from ingest.meta.pages import PageAccess
 from ingest.settings import MetaSettings
 
 TIMEOUT = aiohttp.ClientTimeout(total=10, sock_connect=5)  # seconds
 NODE_BYTES = 2 * 2**20  # bytes, decompressed; a lead is a few kB, a form with hundreds of options some 100 kB
-BATCH_BYTES = 16 * 2**20
+MANY_BYTES = 16 * 2**20  # of a batch, or of a page's forms
 
-_AskName = Literal["lead", "form", "leads-batch", "lead-access", "token"]
+_AskName = Literal["lead", "form", "forms", "leads-batch", "lead-access", "token"]
 
 
 class GraphClient:
@@ -46,6 +46,14 @@ class GraphClient:
     async def form(self, form_id: str, page: PageAccess, *, fields: Sequence[str] = graph.FORM_FIELDS) -> Answer:
         """The form's node, without counters unless `fields` has them; GraphError otherwise."""
         return await self._node("form", graph.ask_form(form_id, fields), page)
+
+    async def forms(self, page: PageAccess, after: str | None = None, *, limit: int = graph.FORMS_AT_ONCE) -> Page:
+        """Up to `limit` of the page's forms, each as `form` gives it, from the first or from `Page.after` on.
+
+        GraphError otherwise.
+        """
+        ask = graph.ask_forms(page.page_id, after, limit=limit)
+        return graph.read_page(await self._node("forms", ask, page, MANY_BYTES))
 
     async def leads_batch(
         self, wanted: Sequence[tuple[str, PageAccess]], *, fields: Sequence[str] = graph.LEAD_FIELDS
@@ -84,11 +92,11 @@ class GraphClient:
                 self._session.post(
                     self._base, data=graph.ask_batch(asks), timeout=self._timeout, allow_redirects=False
                 ),
-                BATCH_BYTES,
+                MANY_BYTES,
             )
             return graph.read_batch(*received, [ask for ask, _ in asks])
 
-    async def _node(self, name: _AskName, ask: Ask, page: PageAccess) -> Answer:
+    async def _node(self, name: _AskName, ask: Ask, page: PageAccess, most: int = NODE_BYTES) -> Answer:
         key = self._key(page)
         with _measured(name):
             received = await _receive(
@@ -100,7 +108,7 @@ class GraphClient:
                     timeout=self._timeout,
                     allow_redirects=False,
                 ),
-                NODE_BYTES,
+                most,
             )
             answer = graph.read_answer(*received, about=ask.about)
         self._tell_version(answer)

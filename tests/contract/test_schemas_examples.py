@@ -60,7 +60,7 @@ def judge_avro(name: str) -> Callable[[bytes], None]:
 def judge_shape(shape: Any) -> Callable[[bytes], None]:
     # Before Python 3.12 pydantic reads only this twin of the standard library's TypedDict.
     twin: Any = TypedDict
-    adapter: TypeAdapter[object] = TypeAdapter(twin(shape.__name__, get_type_hints(shape)))
+    adapter: TypeAdapter[object] = TypeAdapter(twin(shape.__name__, get_type_hints(shape, include_extras=True)))
 
     def judge(text: bytes) -> None:
         try:

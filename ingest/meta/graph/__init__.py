@@ -10,6 +10,7 @@ from ingest.meta.graph.answers import Answer, Page, read_answer, read_batch, rea
 from ingest.meta.graph.asks import (
     BATCH_SIZE,
     FORM_FIELDS,
+    FORMS_AT_ONCE,
     LEAD_FIELDS,
     REDUCED_LEAD_FIELDS,
     Ask,
@@ -17,6 +18,7 @@ from ingest.meta.graph.asks import (
     appsecret_proof,
     ask_batch,
     ask_form,
+    ask_forms,
     ask_lead,
 )
 from ingest.meta.graph.forms import Snapshot, snapshot
@@ -25,6 +27,7 @@ from ingest.meta.graph.usage import BusinessUse, Load, Usage, read_usage
 
 __all__ = [
     "BATCH_SIZE",
+    "FORMS_AT_ONCE",
     "FORM_FIELDS",
     "LEAD_FIELDS",
     "REDUCED_LEAD_FIELDS",
@@ -42,6 +45,7 @@ __all__ = [
     "appsecret_proof",
     "ask_batch",
     "ask_form",
+    "ask_forms",
     "ask_lead",
     "ask_lead_access",
     "ask_token",

@@ -29,6 +29,7 @@ class Page:
 
     items: tuple[JsonObject, ...] = field(repr=False)
     after: str | None
+    usage: Usage
 
 
 def read_answer(status: int, headers: Mapping[str, str], body: bytes, *, about: str | None = None) -> Answer:
@@ -64,12 +65,12 @@ def read_page(answer: Answer) -> Page:
     if not isinstance(data, list) or len(items) != len(data):
         raise Unavailable("not-an-object")
     if not isinstance(paging, dict) or paging.get("next") is None:
-        return Page(items=items, after=None)
+        return Page(items=items, after=None, usage=answer.usage)
     cursors = paging.get("cursors")
     after = cursors.get("after") if isinstance(cursors, dict) else None
     if not isinstance(after, str) or not after:  # there is more, and no way to it
         raise Unavailable("not-an-object")
-    return Page(items=items, after=after)
+    return Page(items=items, after=after, usage=answer.usage)
 
 
 def _read(status: int, headers: Mapping[str, str], text: str | None, about: str | None) -> Answer:

@@ -61,6 +61,7 @@ FORM_FIELDS = (
     "is_optimized_for_quality",
     "created_time",
 )
+FORMS_AT_ONCE = 50  # far more is HTTP 500, whatever the page: frappe/crm#2870
 BATCH_SIZE = 50  # developers.facebook.com/docs/graph-api/batch-requests
 
 
@@ -96,6 +97,16 @@ def ask_form(form_id: str, fields: Sequence[str] = FORM_FIELDS) -> Ask:
     return _ask_node(form_id, fields)
 
 
+def ask_forms(page_id: str, after: str | None = None, *, limit: int = FORMS_AT_ONCE) -> Ask:
+    """Asks for a page's forms, as `ask_form` does for one, from the first or from a cursor on; BadAsk for no id.
+
+    The edge is SDK adobjects/page.py, get_lead_gen_forms; the reference of page/leadgen_forms says it cannot be read.
+    """
+    cursor = () if after is None else (("after", after),)
+    params = (("fields", ",".join(FORM_FIELDS)), ("limit", str(limit)), *cursor)
+    return Ask(path=f"{_id(page_id)}/leadgen_forms", params=params, about=None)
+
+
 def ask_batch(asks: Sequence[tuple[Ask, Key]]) -> dict[str, str]:
     """The fields of one POST that asks all of `asks`, each with its own key. At most BATCH_SIZE; each counts as a call.
 
@@ -122,7 +133,11 @@ def appsecret_proof(token: SecretStr, secret: SecretStr) -> str:
 
 
 def _ask_node(node_id: str, fields: Sequence[str]) -> Ask:
+    return Ask(path=_id(node_id), params=(("fields", ",".join(fields)),), about=node_id)
+
+
+def _id(node_id: str) -> str:
     # An id becomes a path: anything but digits could name another one.
     if not re.fullmatch(r"[0-9]{1,32}", node_id):
         raise BadAsk("bad-id")
-    return Ask(path=node_id, params=(("fields", ",".join(fields)),), about=node_id)
+    return node_id

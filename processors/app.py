@@ -9,15 +9,17 @@ from typing import TypeVar
 
 import aiohttp
 
+import schemas
 from ingest.codec import Codec
 from ingest.groups import begin
 from ingest.kafka import ConfluentProducer
 from ingest.meta.client import GraphClient
 from ingest.meta.pages import Pages
 from ingest.reading import Reader
-from ingest.records import ACCESS, AGAIN, DETAILS, FATES, LEADS, PARKED, RAW, RETRY, Topics
+from ingest.records import ACCESS, AGAIN, DETAILS, FATES, FORMS, LEADS, PARKED, RAW, RETRY, Topics
 from ingest.registry import decode, open_registry, resolve_codec
 from ingest.settings import (
+    FormsSettings,
     KafkaSettings,
     MappingSettings,
     MetaSettings,
@@ -33,6 +35,8 @@ from processors.asking import Asking
 from processors.failures import Ladder
 from processors.fetch import Fetch
 from processors.following import following
+from processors.form_history import FormHistory
+from processors.form_watch import FormWatch
 from processors.forms import Forms
 from processors.governor import Governor
 from processors.limit import Limit
@@ -65,11 +69,13 @@ async def work_fetch(stop: asyncio.Event, report: Report) -> None:
     codec: Codec[LeadDetails] = await _codec("LeadDetails", topics.subject(DETAILS))
     states = AccessStates(secret=meta.meta_app_secrets[0].secret, clock=_now)
     governor = Governor(states, clock=_now, quiet_ms=round(retry.retry_delays[0] * 1000))
+    known_forms = FormHistory()
     connections = aiohttp.TCPConnector(limit=work.fetch_concurrency)
     async with (
         _producer(kafka, topics) as producer,
         aiohttp.ClientSession(connector=connections, cookie_jar=aiohttp.DummyCookieJar()) as session,
         following(kafka, topics(ACCESS), states.follow),
+        following(kafka, topics(FORMS), known_forms.follow),
     ):
         asking = Asking(
             graph=GraphClient(session, meta),
@@ -81,7 +87,7 @@ async def work_fetch(stop: asyncio.Event, report: Report) -> None:
             asking=asking,
             governor=governor,
             pages=pages,
-            forms=Forms(asking, producer, clock=time.monotonic, now=_now),
+            forms=Forms(asking, known_forms, producer, clock=time.monotonic, now=_now),
             producer=producer,
             codec=codec,
             recent=RecentLeads(size=RECENT_LEADS, seconds=RECENT_SECONDS, clock=time.monotonic),
@@ -140,6 +146,7 @@ async def work_map(stop: asyncio.Event, report: Report) -> None:
 async def work_retry(stop: asyncio.Event, report: Report) -> None:
     """`leadstream work retry`: what is due goes back, and what was parked, once its page may be asked again."""
     kafka, work, meta, retry = read(KafkaSettings), read(WorkSettings), read(MetaSettings), read(RetrySettings)
+    forms = read(FormsSettings)
     pages = Pages(read(PagesSettings).meta_pages_file)
     topics = Topics(prefix=kafka.topic_prefix)
     patience.tell("retry")
@@ -170,15 +177,34 @@ async def work_retry(stop: asyncio.Event, report: Report) -> None:
                 asyncio.TaskGroup() as watching,
             ):
                 watching.create_task(release())
+                graph = GraphClient(session, meta)
+                watching.create_task(watch_forms(graph))
                 monitor = Monitor(
                     states=states,
                     pages=pages,
-                    graph=GraphClient(session, meta),
+                    graph=graph,
                     producer=producer,
                     every=retry.access_check,
                     clock=_now,
                 )
                 watching.create_task(monitor.run())
+
+        async def watch_forms(graph: GraphClient) -> None:
+            history = FormHistory()
+            governor = Governor(states, clock=_now, quiet_ms=round(retry.retry_delays[0] * 1000))
+            async with following(kafka, topics(FORMS), history.follow):
+                await FormWatch(
+                    graph=graph,
+                    governor=governor,
+                    told=Asking(graph=graph, governor=governor, producer=producer, concurrency=1).tell,
+                    history=history,
+                    pages=pages,
+                    holds=lambda: workers[0].holds,
+                    partitions=schemas.topics()[RETRY[0]].partitions,
+                    producer=producer,
+                    every=forms.forms_check,
+                    clock=_now,
+                ).run()
 
         async def release() -> None:
             parked = Parked()

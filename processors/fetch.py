@@ -49,6 +49,7 @@ from processors.failures import (
     is_expired,
     parked,
 )
+from processors.form_history import Given
 from processors.governor import Governor
 from processors.limit import Limit
 from processors.recent import RecentLeads
@@ -70,7 +71,7 @@ class AsksLeads(Protocol):
 
 
 class KnowsForms(Protocol):
-    async def get(self, form_id: str, page: PageAccess) -> Snapshot | None: ...
+    async def get(self, form_id: str, page: PageAccess, given: Given) -> Snapshot | None: ...
 
 
 class HoldsTokens(Protocol):
@@ -192,7 +193,8 @@ class Fetch:
         live = received.header("source") in (None, "webhook")
         answer, fields = await self._answer(received, notification, page, live=live)
         form_id = answer.parsed.get("form_id") or notification.form_id
-        form = await self._forms.get(str(form_id), page) if form_id else None
+        given = Given.read(answer.parsed, notification.created_time)
+        form = await self._forms.get(str(form_id), page, given) if form_id else None
         return await self._emit(received, notification, answer, fields, form)
 
     async def _answer(

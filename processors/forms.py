@@ -1,85 +1,133 @@
-"""A form's snapshot for each lead: read once per form and hour, told to `meta.leadgen.forms` when it is new or changed.
+"""A form's snapshot for each lead: that of the lead's time, where it is known.
 
-A form that may not be read costs no lead: its leads go on without labels.
+A form is read once per hour for all its leads, and at once where a lead has answered a question that no known version
+has. What that tells goes to `meta.leadgen.forms`; what others have told there is known here. A form that may not be
+read costs no lead: its leads go on with what is known of it, or without labels.
 """
 
 import asyncio
-import json
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 from ingest import telemetry
 from ingest.kafka import Producer
 from ingest.meta.errors import GraphError
 from ingest.meta.graph import Answer, Snapshot, snapshot
 from ingest.meta.pages import PageAccess
-from ingest.records import FORMS, Record
 from processors import patience
+from processors.form_history import FormHistory, Given, News, Version
 
 FRESH_SECONDS = 3600.0
 UNREADABLE_SECONDS = 300.0  # a permission may be repaired: not a whole hour of leads without labels
+AGAIN_SECONDS = 60.0  # between two readings for the sake of unknown questions
 SIZE = 2000
+
+# Meta's words: LeadgenForm.Status in its SDK. Whatever else stands there is no word for a log.
+_STATUSES = frozenset({"ACTIVE", "ARCHIVED", "DELETED", "DRAFT"})
+_EVENTS: dict[str, telemetry.Event] = {"new": "form.new", "changed": "form.changed", "archived": "form.archived"}
 
 
 class AsksForms(Protocol):
     async def form(self, form_id: str, page: PageAccess) -> Answer: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Read:
-    snapshot: Snapshot | None
+@dataclass(slots=True)
+class _Reading:
+    """What came of reading a form. Times are those of `clock`."""
+
+    readable: bool
     until: float
+    again_at: float = 0.0  # not before then for the sake of unknown questions
+    version: str | None = None
+    unexplained: frozenset[str] = frozenset()  # questions that a reading of that version did not show
 
 
 class Forms:
     """The forms of the leads at hand. `clock` is monotonic seconds, `now` unix milliseconds."""
 
     def __init__(
-        self, graph: AsksForms, producer: Producer, *, clock: Callable[[], float], now: Callable[[], int]
+        self,
+        graph: AsksForms,
+        history: FormHistory,
+        producer: Producer,
+        *,
+        clock: Callable[[], float],
+        now: Callable[[], int],
     ) -> None:
         self._graph = graph
+        self._history = history
         self._producer = producer
         self._clock = clock
         self._now = now
-        self._read: OrderedDict[str, _Read] = OrderedDict()
-        self._reading: dict[str, asyncio.Lock] = {}
-        self._told: dict[str, str] = {}
+        self._read: OrderedDict[str, _Reading] = OrderedDict()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def get(self, form_id: str, page: PageAccess) -> Snapshot | None:
-        """The form as it is now (or was within the hour); None when it may not be read.
+    async def get(self, form_id: str, page: PageAccess, given: Given) -> Snapshot | None:
+        """The form as it was when a lead was given on it, as far as is known; None where nothing is.
 
         What `graph` raises that is no GraphError goes through: the page may not be asked now, and the form can wait.
         """
-        known = self._fresh(form_id)
-        if known is None:
+        if not self._is_fresh(form_id) or self._may_explain(form_id, given):
             # The leads of a form come together: one of them asks, the others wait for its answer.
-            async with self._reading.setdefault(form_id, asyncio.Lock()):
-                known = self._fresh(form_id) or await self._ask(form_id, page)
-            self._reading.pop(form_id, None)
-        return known.snapshot
+            async with self._turns.setdefault(form_id, asyncio.Lock()):
+                again = self._is_fresh(form_id)
+                if not again or self._may_explain(form_id, given):
+                    await self._ask(form_id, page)
+                    if again:
+                        self._read[form_id].again_at = self._clock() + AGAIN_SECONDS
+                    self._give_up(form_id, given)
+        found = self._history.version_at(form_id, given)
+        return found.snapshot if found else None
 
-    def _fresh(self, form_id: str) -> _Read | None:
-        known = self._read.get(form_id)
-        return known if known is not None and self._clock() < known.until else None
+    def _is_fresh(self, form_id: str) -> bool:
+        reading = self._read.get(form_id)
+        return reading is not None and self._clock() < reading.until
 
-    async def _ask(self, form_id: str, page: PageAccess) -> _Read:
+    def _may_explain(self, form_id: str, given: Given) -> bool:
+        """Whether reading the form again may show a question that was answered and no known version has."""
+        unknown = self._unknown(form_id, given)
+        reading = self._read.get(form_id)
+        if not unknown or reading is None or not reading.readable or self._clock() < reading.again_at:
+            return False
+        current = self._history.current(form_id)
+        return current is None or current.version != reading.version or not unknown <= reading.unexplained
+
+    def _unknown(self, form_id: str, given: Given) -> frozenset[str]:
+        likely = self._history.version_at(form_id, given)
+        if likely is not None and likely.explains(given):
+            return frozenset()
+        current = self._history.current(form_id)
+        return given.keys - (current.keys if current else frozenset())
+
+    def _give_up(self, form_id: str, given: Given) -> None:
+        """What the form does not show now is not asked for again, until it has another version."""
+        reading, current = self._read.get(form_id), self._history.current(form_id)
+        if reading is None or current is None:
+            return
+        before = reading.unexplained if reading.version == current.version else frozenset()
+        reading.version, reading.unexplained = current.version, before | self._unknown(form_id, given)
+
+    async def _ask(self, form_id: str, page: PageAccess) -> None:
+        before = self._read.get(form_id)
+        reading = before or _Reading(readable=True, until=0.0)
         try:
             answer = await self._answer(form_id, page)
         except GraphError as error:
             telemetry.log("warning", "form.unreadable", form_id=form_id, reason=error.reason)
-            read = _Read(snapshot=None, until=self._clock() + UNREADABLE_SECONDS)
+            reading.readable, reading.until = False, self._clock() + UNREADABLE_SECONDS
         else:
-            found = snapshot(answer.parsed)
-            await self._tell(form_id, page, found)
-            read = _Read(snapshot=found, until=self._clock() + FRESH_SECONDS)
-        self._read[form_id] = read
+            news = self._history.news(form_id, page.page_id, snapshot(answer.parsed), now=self._now())
+            if news is not None:
+                # Before any lead that was given on it: whoever reads a lead's form version can look it up.
+                await tell(news, self._history, self._producer)
+            reading.readable, reading.until = True, self._clock() + FRESH_SECONDS
+        self._read[form_id] = reading
         self._read.move_to_end(form_id)
         if len(self._read) > SIZE:
-            forgotten, _ = self._read.popitem(last=False)
-            self._told.pop(forgotten, None)
-        return read
+            self._read.popitem(last=False)
 
     async def _answer(self, form_id: str, page: PageAccess) -> Answer:
         """GraphError when the form may not be read, or not within a few seconds."""
@@ -88,20 +136,23 @@ class Forms:
                 return await self._graph.form(form_id, page)
         raise AssertionError("attempts end with an answer or an error")
 
-    async def _tell(self, form_id: str, page: PageAccess, found: Snapshot) -> None:
-        """Before any lead that was given on this form: whoever reads a lead's form version can look it up."""
-        before = self._told.get(form_id)
-        if before == found.version:
-            return
-        value = {
-            "form_id": form_id,
-            "version": found.version,
-            "page_id": page.page_id,
-            "seen_at": self._now(),
-            "form": json.loads(found.text),
-        }
-        key = f"{form_id}@{found.version}".encode()
-        await patience.deliver(self._producer, Record(topic=FORMS, key=key, value=json.dumps(value).encode()))
-        self._told[form_id] = found.version
-        if before is not None:  # a worker that has just started has not seen it before, which is no news
-            telemetry.log("info", "form.changed", form_id=form_id, version=found.version)
+
+async def tell(news: News, history: FormHistory, producer: Producer) -> None:
+    """To everyone, and then to ourselves: what is known here has been acknowledged."""
+    await patience.deliver(producer, news.record)
+    history.put(news.version)
+    version = news.version
+    for kind in news.kinds:
+        telemetry.FORM_EVENTS.labels(kind=kind).inc()
+        telemetry.log(
+            "info",
+            _EVENTS[kind],
+            form_id=version.form_id,
+            page_id=version.page_id,
+            version=version.version,
+            status=_word(version),
+        )
+
+
+def _word(version: Version) -> str:
+    return version.status if version.status in _STATUSES else "other"

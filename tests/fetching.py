@@ -15,6 +15,7 @@ from processors.access import AccessStates
 from processors.asking import Asking
 from processors.failures import Ladder
 from processors.fetch import Fetch
+from processors.form_history import Given
 from processors.governor import Governor
 from processors.limit import Limit
 from processors.recent import RecentLeads
@@ -54,12 +55,12 @@ class Meta:
 
 
 class NoForms:
-    async def get(self, form_id: str, page: PageAccess) -> Snapshot | None:
+    async def get(self, form_id: str, page: PageAccess, given: Given) -> Snapshot | None:
         return None
 
 
 class OneForm:
-    async def get(self, form_id: str, page: PageAccess) -> Snapshot | None:
+    async def get(self, form_id: str, page: PageAccess, given: Given) -> Snapshot | None:
         return Snapshot(text='{"id":"1"}', version="v" * 64)
 
 

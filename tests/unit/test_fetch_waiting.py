@@ -15,6 +15,7 @@ from ingest.meta.pages import PageAccess
 from ingest.records import ACCESS, DEAD, DETAILS, FATES, PARKED, RETRY, header
 from processors.access import Standing
 from processors.asking import Turned
+from processors.form_history import Given
 from tests.fetching import (
     NOW,
     PAGE,
@@ -274,7 +275,7 @@ def test_a_form_that_meets_the_end_of_a_budget_sends_the_lead_round_again() -> N
     """Its labels are worth a pause, and the answer would be asked for again anyway."""
 
     class Refused(NoForms):
-        async def get(self, form_id: str, page: PageAccess) -> Snapshot | None:
+        async def get(self, form_id: str, page: PageAccess, given: Given) -> Snapshot | None:
             raise Turned(Standing(state="paused", until=NOW + 700_000, reason="business-limit"))
 
     worker = Worker(forms=Refused())

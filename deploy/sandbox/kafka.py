@@ -17,7 +17,7 @@ from .ports import PortName, Ports
 from .progress import Progress
 
 _CLUSTER = "leadstream-sandbox-AAA"  # 22 characters of base64, as Kafka wants them
-_LOGGING = Path(__file__).with_name("kafka.log4j2.xml")
+LOGGING = Path(__file__).with_name("kafka.log4j2.xml")
 _JAVA = 17
 _PROPERTIES = """\
 process.roles=broker,controller
@@ -85,7 +85,7 @@ class Kafka:
             "-Xms128m",
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
-            f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
+            f"-Dlog4j2.configurationFile={LOGGING.as_uri()}",
         )
         return Command(arguments=(str(java), *options, "-cp", classpath, "kafka.Kafka", str(properties)))
 

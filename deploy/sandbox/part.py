@@ -8,8 +8,9 @@ from typing import Literal, Protocol, get_args
 from .ports import PortName
 from .progress import Progress
 
-PartName = Literal["kafka", "registry", "graph"]
+PartName = Literal["kafka", "registry", "graph", "postgres", "connect"]
 NAMES: tuple[PartName, ...] = get_args(PartName)  # in the order in which they start
+USUAL: tuple[PartName, ...] = ("kafka", "registry", "graph")  # the others are started where they are named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,3 +53,4 @@ class Given:
     name: PartName
     where: str
     answers: Callable[[], bool]
+    asks_for_login: bool = False

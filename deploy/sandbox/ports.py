@@ -6,7 +6,7 @@ import socket
 from collections.abc import Mapping
 from typing import Literal
 
-PortName = Literal["kafka", "controller", "registry", "registry-management", "graph"]
+PortName = Literal["kafka", "controller", "registry", "registry-management", "graph", "postgres", "connect"]
 Ports = Mapping[PortName, int]
 
 # The familiar port with a 1 before it, so that a Kafka of your own keeps its own.
@@ -16,6 +16,8 @@ USUAL_PORTS: Ports = {
     "registry": 18081,
     "registry-management": 18082,
     "graph": 18090,
+    "postgres": 15432,
+    "connect": 18083,
 }
 FREE_PORTS: Ports = dict.fromkeys(USUAL_PORTS, 0)
 

@@ -22,10 +22,14 @@ _LOOK_EVERY = 0.02  # seconds
 
 
 class Process:
-    """One program, its pid file and its log (`log`; the one before is kept as `log.before`), in a folder of its own."""
+    """One program, its pid file and its log (`log`; the one before is kept as `log.before`), in a folder of its own.
 
-    def __init__(self, directory: Path) -> None:
+    `ends_on` is the signal on which it ends in order.
+    """
+
+    def __init__(self, directory: Path, ends_on: signal.Signals = signal.SIGTERM) -> None:
         self.directory = directory
+        self._ends_on = ends_on
         self.log = directory / "log"
         self._pid_file = directory / "pid"
 
@@ -60,8 +64,8 @@ class Process:
             time.sleep(_LOOK_EVERY)
 
     def stop(self, *, within: float = 30) -> bool:
-        """End the program in order (SIGTERM), or by force after `within` seconds. False when it did not run."""
-        if not self._signal(signal.SIGTERM):
+        """End the program in order, or by force after `within` seconds. False when it did not run."""
+        if not self._signal(self._ends_on):
             return False
         self._signal(signal.SIGCONT)  # a paused program would hear the request only when it is resumed
         if not self._ended(within):

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,19 +12,22 @@ from pathlib import Path
 from typing import Literal
 
 from . import graph
+from .connect import Connect
 from .double import Double
 from .errors import SandboxError
 from .flock import held
 from .kafka import Kafka
-from .part import NAMES, Command, Given, Part, PartName
+from .part import NAMES, USUAL, Command, Given, Part, PartName
 from .ports import Ports, is_free, settle
+from .postgres import Postgres
 from .process import Process
 from .progress import Progress, Silent
 from .registry import Registry
 
-State = Literal["answers", "does not answer", "stopped"]
+# "not asked for": one that is started only where it is named, and never was.
+State = Literal["answers", "does not answer", "stopped", "not asked for"]
 
-_START_WITHIN = 90.0  # seconds; the slowest part takes 6 where nothing else runs
+_START_WITHIN = 90.0  # seconds; the slowest part takes 12 where nothing else runs
 _LOOK_EVERY = 0.05
 _WAITING = "waiting for another command that works on this sandbox"
 
@@ -59,7 +63,7 @@ class Sandbox:
         self._ports_file = self.home / "ports.json"
 
     def up(self, only: Collection[PartName] = (), progress: Progress | None = None) -> None:
-        """Start what does not run, and return when every part answers, or those named in `only`.
+        """Start what does not run, and return when every usual part answers, or those named in `only`.
 
         What runs is left as it is. SandboxError says which part does not answer, and why.
         """
@@ -69,7 +73,8 @@ class Sandbox:
             places = self._places(ports)
             parts = [place for place in places if not isinstance(place, Given)]
             needed = {name for part in parts if part.name in only for name in part.needs}
-            chosen = {*only, *needed} if only else set(NAMES)
+            chosen = {*only, *needed} if only else set(USUAL)
+            self._check_login(chosen)
             for place in places:
                 if isinstance(place, Given) and place.name in chosen:
                     _check_given(place)
@@ -107,12 +112,18 @@ class Sandbox:
         """The settings that point at it, by name. SandboxError when it was never up."""
         if not self._ports_file.exists():
             raise SandboxError(f"There is no sandbox in {self.home} yet: `leadstream sandbox up` makes one.")
-        where = {place.name: place.where for place in self._places(settle({}, self._remembered()))}
-        return {
+        ports = settle({}, self._remembered())
+        where = {place.name: place.where for place in self._places(ports)}
+        settings = {
             "KAFKA_BOOTSTRAP_SERVERS": where["kafka"],
             "REGISTRY_URL": where["registry"],
             **graph.settings(where["graph"], self.home / "graph"),
         }
+        if self._was_asked_for("postgres"):
+            settings["POSTGRES_URL"] = self._postgres(ports).url
+        if self._was_asked_for("connect"):
+            settings["CONNECT_URL"] = where["connect"]
+        return settings
 
     def logs(self, only: Collection[PartName] = ()) -> list[Path]:
         """The logs of all that was ever started, or of what `only` names. SandboxError when there is none."""
@@ -124,12 +135,30 @@ class Sandbox:
 
     def part(self, name: PartName) -> Process:
         """The process of a part of ours, to look at, kill, stop or pause; `up` starts it again."""
-        return Process(self.home / name)
+        # On SIGTERM it would wait for its clients to leave.
+        return Process(self.home / name, signal.SIGINT if name == "postgres" else signal.SIGTERM)
 
     def _places(self, ports: Ports) -> list[Part | Given]:
         kafka = self._unless_given(Kafka(ports=ports))
         registry = self._unless_given(Registry(ports=ports, bootstrap=kafka.where))
-        return [kafka, registry, Double(ports=ports)]
+        postgres = self._postgres(ports)
+        connect = Connect(ports=ports, bootstrap=kafka.where, secrets=postgres.password_file.parent)
+        return [kafka, registry, Double(ports=ports), postgres, connect]
+
+    def _postgres(self, ports: Ports) -> Postgres:
+        return Postgres(ports=ports, directory=self.home / "postgres")
+
+    def _was_asked_for(self, name: PartName) -> bool:
+        """A part that nobody named is neither missed nor told of."""
+        return name in USUAL or self.part(name).log.exists()
+
+    def _check_login(self, chosen: Collection[PartName]) -> None:
+        given = self._given.get("kafka")
+        if "connect" in chosen and given is not None and given.asks_for_login:
+            raise SandboxError(
+                f"The sandbox's Kafka Connect cannot log in to {given.where}, your Kafka: run a Connect that belongs"
+                " to it (deploy/connect has its configuration), or unset KAFKA_BOOTSTRAP_SERVERS to have a Kafka here."
+            )
 
     def _unless_given(self, part: Part) -> Part | Given:
         given = self._given.get(part.name)
@@ -142,7 +171,10 @@ class Sandbox:
             return PartStatus(name=place.name, yours=True, state=state, where=place.where, pid=None, log=None)
         process = self.part(place.name)
         pid = process.pid
-        state = "stopped" if pid is None else "answers" if place.answers() else "does not answer"
+        if pid is not None:
+            state = "answers" if place.answers() else "does not answer"
+        else:
+            state = "stopped" if self._was_asked_for(place.name) else "not asked for"
         log = process.log if process.log.exists() else None
         return PartStatus(name=place.name, yours=False, state=state, where=place.where, pid=pid, log=log)
 

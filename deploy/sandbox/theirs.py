@@ -37,7 +37,12 @@ def given_by_settings() -> Mapping[PartName, Given]:
             )
         options = client_options(settings)
         where = settings.kafka_bootstrap_servers
-        given["kafka"] = Given(name="kafka", where=where, answers=lambda: kafka.tells_its_brokers(options))
+        given["kafka"] = Given(
+            name="kafka",
+            where=where,
+            answers=lambda: kafka.tells_its_brokers(options),
+            asks_for_login=settings.kafka_security_protocol != "PLAINTEXT",
+        )
     if named.registry_url:
         url = named.registry_url.rstrip("/")
         given["registry"] = Given(name="registry", where=url, answers=lambda: _answers_anything(f"{url}/subjects"))

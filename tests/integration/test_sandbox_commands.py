@@ -34,12 +34,14 @@ def test_the_status_of_what_was_never_up_is_stopped_and_a_failure(tmp_path: Path
         ["kafka", "stopped", f"127.0.0.1:{USUAL_PORTS['kafka']}"],
         ["registry", "stopped", f"http://127.0.0.1:{USUAL_PORTS['registry']}/apis/ccompat/v7"],
         ["graph", "stopped", f"http://127.0.0.1:{USUAL_PORTS['graph']}"],
+        ["postgres", "not", "asked", "for", f"postgresql://127.0.0.1:{USUAL_PORTS['postgres']}/postgres"],
+        ["connect", "not", "asked", "for", f"http://127.0.0.1:{USUAL_PORTS['connect']}"],
     ]
 
 
 def test_the_columns_of_the_status_are_aligned(tmp_path: Path) -> None:
     lines = run("status", "--home", str(tmp_path)).stdout.splitlines()
-    assert len({line.index("stopped") for line in lines}) == 1
+    assert len({line.index(line.split()[1]) for line in lines}) == 1
 
 
 def test_the_status_as_json_is_a_list_of_parts(tmp_path: Path) -> None:
@@ -87,7 +89,8 @@ def test_a_wipe_deletes_the_data_and_the_ports_and_nothing_of_others(tmp_path: P
 def test_a_part_that_is_not_one_is_a_wrong_use(tmp_path: Path) -> None:
     result = run("down", "zookeeper", "--home", str(tmp_path))
     assert result.exit_code == 2
-    assert "kafka, registry, graph" in result.stderr
+    said = " ".join(line.strip("│ ") for line in result.stderr.splitlines())
+    assert "zookeeper is not a part: kafka, registry, graph, postgres, connect are." in said
 
 
 def test_a_home_that_cannot_be_written_is_said_in_words(tmp_path: Path) -> None:
@@ -121,4 +124,14 @@ def test_settings_that_name_the_sandbox_itself_do_not_make_it_yours(
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", f"127.0.0.1:{USUAL_PORTS['kafka']}")
     monkeypatch.setenv("REGISTRY_URL", f"http://127.0.0.1:{USUAL_PORTS['registry']}/apis/ccompat/v7")
     found = json.loads(run("status", "--json", "--home", str(tmp_path)).stdout)
-    assert [part["yours"] for part in found] == [False, False, False]
+    assert not [part["name"] for part in found if part["yours"]]
+
+
+def test_a_kafka_of_yours_with_a_login_wants_its_own_connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    monkeypatch.setenv("KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
+    monkeypatch.setenv("REGISTRY_URL", "http://127.0.0.1:1")
+    result = run("up", "connect", "--home", str(tmp_path))
+    assert result.exit_code == 1
+    assert "cannot log in to 127.0.0.1:1" in result.stderr
+    assert not (tmp_path / "connect").exists()

@@ -10,6 +10,7 @@ from pathlib import Path
 from socket import create_server
 from urllib.request import Request, urlopen
 
+import psycopg
 import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
@@ -17,14 +18,14 @@ from confluent_kafka.cimpl import NewTopic
 
 from deploy.sandbox import FREE_PORTS, PartName, Process, Sandbox, SandboxError
 from deploy.sandbox.flock import held
-from deploy.sandbox.part import NAMES
+from deploy.sandbox.part import USUAL
 
 SCHEMA = '{"type": "record", "name": "Lead", "fields": [{"name": "id", "type": "string"}]}'
 OTHER_SCHEMA = '{"type": "record", "name": "Other", "fields": []}'
 
 
 def pids(sandbox: Sandbox) -> dict[PartName, int | None]:
-    return {name: sandbox.part(name).pid for name in NAMES}
+    return {name: sandbox.part(name).pid for name in USUAL}
 
 
 def listening(pid: int) -> set[str]:
@@ -81,7 +82,8 @@ def create(bootstrap: str, topic: str) -> None:
 
 
 def test_every_part_answers_and_env_says_where(sandbox: Sandbox) -> None:
-    assert {part.name: part.state for part in sandbox.status()} == dict.fromkeys(NAMES, "answers")
+    states = {part.name: part.state for part in sandbox.status()}
+    assert {name: states[name] for name in USUAL} == dict.fromkeys(USUAL, "answers")
     env = sandbox.env()
     brokers = AdminClient({"bootstrap.servers": env["KAFKA_BOOTSTRAP_SERVERS"]}).list_topics(timeout=10).brokers
     assert [f"{broker.host}:{broker.port}" for broker in brokers.values()] == [env["KAFKA_BOOTSTRAP_SERVERS"]]
@@ -141,9 +143,9 @@ def test_the_registry_keeps_its_ids_over_kill_9_and_goes_on_after_one_of_kafka(
 
 def test_all_of_it_comes_back_at_the_same_addresses_after_kill_9(sandbox: Sandbox) -> None:
     before, env = pids(sandbox), sandbox.env()
-    for name in NAMES:
+    for name in USUAL:
         sandbox.part(name).kill()
-    assert pids(sandbox) == dict.fromkeys(NAMES)
+    assert pids(sandbox) == dict.fromkeys(USUAL)
     sandbox.up()
     assert sandbox.env() == env
     assert not set(pids(sandbox).values()) & set(before.values())
@@ -193,6 +195,51 @@ class Commands:
         with self.start(*arguments, **settings) as command:
             out, err = command.communicate(timeout=60)
         return command.returncode, out, err
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Sandbox]:
+    """A sandbox of its own with nothing but PostgreSQL."""
+    world = Sandbox(tmp_path, FREE_PORTS)
+    world.up(["postgres"])
+    yield world
+    world.part("postgres").kill()
+
+
+def test_postgres_keeps_what_it_committed_over_kill_9_and_listens_on_127_0_0_1_only(database: Sandbox) -> None:
+    url = database.env()["POSTGRES_URL"]
+    with psycopg.connect(url) as session:
+        session.execute("create table kept as select 1 as one")
+    pid = database.part("postgres").pid
+    assert pid is not None
+    assert listening(pid) == {"0100007F"}
+    database.part("postgres").kill()
+    database.up(["postgres"])
+    assert database.env()["POSTGRES_URL"] == url
+    with psycopg.connect(url) as session:
+        assert session.execute("select one from kept").fetchall() == [(1,)]
+
+
+def test_postgres_asks_for_its_password_and_only_its_user_may_read_it(database: Sandbox) -> None:
+    file = database.home / "postgres" / "secrets" / "password"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.read_text() in database.env()["POSTGRES_URL"]
+    assert file.read_text() not in Path(f"/proc/{database.part('postgres').pid}/cmdline").read_text()
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(database.env()["POSTGRES_URL"].replace(file.read_text(), "guessed"))
+
+
+def test_postgres_ends_in_order_though_a_client_is_connected(database: Sandbox) -> None:
+    with psycopg.connect(database.env()["POSTGRES_URL"]):
+        assert database.down() == ["postgres"]
+    assert "database system is shut down" in database.part("postgres").last_lines()
+    assert {part.name: part.state for part in database.status()} == {
+        "kafka": "stopped",
+        "registry": "stopped",
+        "graph": "stopped",
+        "postgres": "stopped",
+        "connect": "not asked for",
+    }
 
 
 @pytest.fixture

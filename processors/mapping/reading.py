@@ -6,7 +6,7 @@ A problem may quote the file, which people write for others to read; no value th
 from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as Map
 from dataclasses import dataclass
-from pathlib import Path as FilePath
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -14,7 +14,7 @@ from ingest.settings import SettingsError
 from processors.mapping.file import Mapping
 from processors.mapping.rules import broken_rules
 from processors.mapping.wording import in_words, path_in_file
-from processors.mapping.yaml_text import Path, parse
+from processors.mapping.yaml_text import Place, parse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +45,9 @@ class Loaded:
 
     mapping: Mapping
     file: str
-    lines: Map[Path, int]
+    lines: Map[Place, int]
 
-    def line(self, path: Path) -> int:
+    def line(self, path: Place) -> int:
         """The line of what lies at the path, such as ("fields", "phone", "from", 0), or of the nearest above it."""
         return _line(self.lines, path)
 
@@ -56,7 +56,7 @@ def read_mapping(text: str, *, file: str) -> Loaded:
     """The mapping in a file's text; `file` is how problems name it. `BadMapping` with all that is wrong."""
     parsed = parse(text)
 
-    def problem(path: Path, message: str, line: int | None = None) -> Problem:
+    def problem(path: Place, message: str, line: int | None = None) -> Problem:
         place = _line(parsed.lines, path) if line is None else line
         return Problem(file=file, line=place, field=_dotted(path), message=message)
 
@@ -75,7 +75,7 @@ def read_mapping(text: str, *, file: str) -> Loaded:
     return Loaded(mapping=mapping, file=file, lines=parsed.lines)
 
 
-def read_file(path: FilePath, *, file: str | None = None) -> Loaded:
+def read_file(path: Path, *, file: str | None = None) -> Loaded:
     """The mapping in a file, named as it was asked for. `BadMapping`, also where it cannot be read."""
     name = str(path) if file is None else file
     try:
@@ -91,7 +91,7 @@ def read_file(path: FilePath, *, file: str | None = None) -> Loaded:
     return read_mapping(text, file=name)
 
 
-def read_folder(folder: FilePath) -> list[Loaded]:
+def read_folder(folder: Path) -> list[Loaded]:
     """The mappings of a folder, by the names of their files. `BadMapping` with all that is wrong in all files.
 
     What begins with a dot is left out: editors and mounted volumes keep such files beside the real ones.
@@ -124,15 +124,15 @@ def _doubles(loaded: Iterable[Loaded]) -> Iterator[Problem]:
             yield Problem(file=each.file, line=each.line(("target",)), field="target", message=message)
 
 
-def _line(lines: Map[Path, int], path: Path) -> int:
+def _line(lines: Map[Place, int], path: Place) -> int:
     while path not in lines:
         path = path[:-1]
     return lines[path]
 
 
-def _dotted(path: Path) -> str:
+def _dotted(path: Place) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
-def _by_line(flaw: tuple[int, Path, str]) -> int:
+def _by_line(flaw: tuple[int, Place, str]) -> int:
     return flaw[0]

@@ -7,9 +7,9 @@ from processors.mapping.file import UNMAPPED, Mapping, Override, Source, TargetF
 from processors.mapping.formats import unfillable, unreadable, unwritable
 from processors.mapping.template import read_template
 from processors.mapping.typed import fits
-from processors.mapping.yaml_text import Path
+from processors.mapping.yaml_text import Place
 
-Broken = tuple[Path, str]  # where, and what is wrong there
+Broken = tuple[Place, str]  # where, and what is wrong there
 
 _TYPED = frozenset({"number", "boolean", "date", "timestamp"})  # transforms whose result is no text
 _NEED_TEXT = _TYPED | {"trim", "lower", "upper", "email", "e164", "country", "option_text"}
@@ -38,10 +38,10 @@ def broken_rules(mapping: Mapping) -> Iterator[Broken]:
     yield from _names(mapping)
     yield from _ignored(mapping)
     for name, field in mapping.fields.items():
-        place: Path = ("fields", name)
+        place: Place = ("fields", name)
         yield from _field(field, field, place, place)
         for form_id, override in field.forms.items():
-            own: Path = (*place, "forms", form_id)
+            own: Place = (*place, "forms", form_id)
             if mapping.filter.forms and form_id not in mapping.filter.forms:
                 yield own, "is a form that the filter leaves out: add it there, or take it out here"
             yield from (told for told in _field(field, override, place, own) if told[0][: len(own)] == own)
@@ -77,10 +77,10 @@ def _read_by(field: TargetField) -> Iterator[str]:
                 yield from (each.name for each in read_template(transform.template).places if each.kind == "field")
 
 
-def _field(field: TargetField, own: TargetField | Override, base: Path, place: Path) -> Iterator[Broken]:
+def _field(field: TargetField, own: TargetField | Override, base: Place, place: Place) -> Iterator[Broken]:
     """One field as it is for one form, or for all; what an override does not say is placed where the field says it."""
 
-    def where(part: str) -> Path:
+    def where(part: str) -> Place:
         return (*(base if getattr(own, "sources" if part == "from" else part) is None else place), part)
 
     sources = field.sources if own.sources is None else own.sources

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from processors.mapping import file
-from processors.mapping.yaml_text import Path
+from processors.mapping.yaml_text import Place
 
 _FEW = 9  # names that a sentence can list
 
@@ -50,7 +50,7 @@ _WRITTEN: Mapping[str, str] = {
 }
 
 
-def path_in_file(loc: Path) -> Path:
+def path_in_file(loc: Place) -> Place:
     """A place as the file has it: pydantic also says which kind of source it read, and marks a key."""
     path: list[str | int] = []
     for place, part in enumerate(loc):
@@ -82,7 +82,7 @@ def nearest(word: str, known: Collection[str]) -> str:
     return f" (did you mean {' or '.join(close)}?)" if close else ""
 
 
-def _unknown(path: Path) -> str:
+def _unknown(path: Place) -> str:
     model: type[BaseModel] | None
     match path[:-1]:
         case ():

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-Path = tuple[str | int, ...]
-Flaw = tuple[int, Path, str]  # line, place and what is wrong there
+Place = tuple[str | int, ...]
+Flaw = tuple[int, Place, str]  # line, place and what is wrong there
 
 MAX_SIZE = 1 << 20  # characters: a mapping file is read by people
 
@@ -25,7 +25,7 @@ class Parsed:
     """What the text holds as dicts, lists, texts and None; the line of each place; what is wrong with the text."""
 
     data: object
-    lines: Mapping[Path, int]
+    lines: Mapping[Place, int]
     flaws: tuple[Flaw, ...]
 
 
@@ -65,7 +65,7 @@ def parse(text: str) -> Parsed:
         return _nothing(line, f"holds a character that YAML does not allow (#x{error.character:04x})")
     except RecursionError:
         return _nothing(0, "is nested too deep")
-    lines: dict[Path, int] = {(): 1}
+    lines: dict[Place, int] = {(): 1}
     flaws: list[Flaw] = [
         (line, (), "is an alias (*), which is not followed here: write it out") for line in loader.aliases
     ]
@@ -80,7 +80,7 @@ def _nothing(line: int, what: str) -> Parsed:
     return Parsed(data=None, lines={(): 1}, flaws=((line, (), what),))
 
 
-def _read(node: Node, path: Path, lines: dict[Path, int], flaws: list[Flaw]) -> object:
+def _read(node: Node, path: Place, lines: dict[Place, int], flaws: list[Flaw]) -> object:
     lines.setdefault(path, node.start_mark.line + 1)
     if node.tag not in _KNOWN:
         tag = node.tag.replace(_TAG, "!!")
@@ -96,7 +96,7 @@ def _read(node: Node, path: Path, lines: dict[Path, int], flaws: list[Flaw]) -> 
             raise AssertionError(f"YAML has no other node: {node.tag}")
 
 
-def _entries(node: MappingNode, path: Path, lines: dict[Path, int], flaws: list[Flaw]) -> Iterator[tuple[str, Node]]:
+def _entries(node: MappingNode, path: Place, lines: dict[Place, int], flaws: list[Flaw]) -> Iterator[tuple[str, Node]]:
     """Each key with its value; a key is what is written, `true` and `null` too."""
     seen: dict[str, int] = {}
     for key, value in node.value:

@@ -74,6 +74,11 @@ def instant(raw: str) -> datetime | None:
         return None
 
 
+# Every target of a lead reads again what the lead's own mapping has read a moment before.
+_recent = lru_cache(maxsize=128)
+
+
+@_recent
 def email(raw: str) -> tuple[str | None, Code | None]:
     """An address of valid syntax; no DNS is asked."""
     try:
@@ -82,6 +87,7 @@ def email(raw: str) -> tuple[str | None, Code | None]:
         return None, "invalid"
 
 
+@_recent
 def phone(raw: str, *, answered: str | None, guessed: str | None) -> tuple[str | None, Code | None]:
     """E.164. `answered` is the country the person gave, `guessed` that of the form's locale, as ISO 3166-1 alpha-2.
 

@@ -7,11 +7,12 @@ it is known exactly which were taken, however they were cut, joined or refused.
 from collections.abc import Callable, Collection, Sequence
 from datetime import date, datetime
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+import orjson
 
 from processors.lead import normalise
 from processors.lead.form import read_locale
-from processors.lead.loose import dump
 from processors.lead.standard import BY_NAME, BY_TYPE, Field
 from processors.mapping.file import (
     Constant,
@@ -37,6 +38,7 @@ class Value(NamedTuple):  # not a dataclass: dozens are made for each lead, and 
     places: int = 0  # the bits of what it came from
 
 
+Name = TypeVar("Name", bound=str)
 Values = Sequence[Value]
 Read = Callable[["Said"], Values]
 
@@ -84,7 +86,7 @@ class Said:
             self._by_question = {}
             for answer, values in self._answers:
                 if answer["question"] and not answer["is_tracking"]:
-                    self._by_question.setdefault(_folded(answer["question"]), []).extend(values)
+                    _add(self._by_question, _folded(answer["question"]), values)
         return self._by_question.get(folded, ())
 
     def disclaimer(self, key: str) -> Values:
@@ -113,22 +115,22 @@ class Said:
         }
         left = {"answers": answers, "disclaimers": disclaimers}
         found = {part: what for part, what in left.items() if what}
-        return dump(found) if found else None
+        return orjson.dumps(found).decode() if found else None  # texts are Unicode: a lead holds no others
 
     def _index(self, answer: Answer, values: list[Value]) -> None:
         key = answer["key"]
         self._answers.append((answer, values))
         if answer["is_tracking"]:
-            self._by_tracking.setdefault(key, []).extend(values)
+            _add(self._by_tracking, key, values)
             return
-        self._by_key.setdefault(key, []).extend(values)
+        _add(self._by_key, key, values)
         if _is_listed(answer):
             field = BY_TYPE.get(answer["type"] or "")
         else:
             field = BY_NAME.get(key)
-            self._by_tracking.setdefault(key, []).extend(values)
+            _add(self._by_tracking, key, values)
         if field:
-            self._by_standard.setdefault(field, []).extend(values)
+            _add(self._by_standard, field, values)
 
     def _origin(self, field: Field, value: object) -> int:
         """The bit of the answer that the property was read from: of several, the first that reads so."""
@@ -167,6 +169,11 @@ def fold(text: str) -> str:
 @lru_cache(maxsize=4096)
 def _folded(label: str) -> str:
     return fold(label)
+
+
+def _add(to: dict[Name, list[Value]], name: Name, values: list[Value]) -> None:
+    """Never in place: the same list stands under several names."""
+    to[name] = to[name] + values if name in to else values
 
 
 def _is_listed(answer: Answer) -> bool:

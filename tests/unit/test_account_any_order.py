@@ -14,6 +14,7 @@ from deploy.account import Account
 from deploy.account.positions import READS
 from ingest.records import (
     AGAIN,
+    CRM,
     DEAD,
     DETAILS,
     FATES,
@@ -23,6 +24,7 @@ from ingest.records import (
     RETRY,
     Failure,
     Fate,
+    Headers,
     Received,
     Record,
     dead_letter,
@@ -36,6 +38,7 @@ from tests.past import OTHER_PAGE, PAGE, Past
 Place = tuple[str, int]  # topic and partition
 PLACES: list[Place] = [(topic, number) for topics in READS.values() for topic in topics for number in (0, 1)]
 STEPS = 100
+TARGETS = ("sales.v1", "billing.v1")
 CHANCES = st.integers(0, 2**32).map(random.Random)
 
 
@@ -45,6 +48,7 @@ class Life:
     def __init__(self, chance: random.Random, folder: Path, *, leads: int) -> None:
         """`leads` is how many different ones there may be."""
         self.past = Past(folder)
+        self.past.targets = TARGETS
         self.became: dict[str, Fate] = {}  # by origin, the last
         self._chance = chance
         self._leads = leads
@@ -61,13 +65,20 @@ class Life:
                 assert self.look().lost.examples == ()
 
     def look(self) -> Account:
-        """The offsets are asked first; some more happens before the topics are read."""
+        """First where leads.v1 ends, then the offsets; some more happens in between and before the topics are read."""
+        leads = self.past.ends(LEADS)[LEADS]
+        self._go_on()
         committed = self._offsets()
-        for _ in range(self._chance.randrange(4)):
-            self._step()
-        account = self.past.account_by(committed)
+        self._go_on()
+        account = self.past.account_by(committed, leads=leads)
         assert sum(account.total.values()) == len(self.past.cluster.on(RAW))
         return account
+
+    def meant_only(self, lead: bytes) -> list[str]:
+        """The topics of the targets that the lead is meant for, and of which there is no dead letter."""
+        said = [each.header("targets") or "" for each in self.past.cluster.on(LEADS) if each.key == lead]
+        died = {each.header("target") for each in self.past.cluster.on(DEAD) if each.key == lead}
+        return [f"{CRM}{target}" for target in TARGETS if target in said[-1].split(",") and target not in died]
 
     def come_to_rest(self) -> Account:
         """Nobody dies any more and Meta answers, until everything is read and nothing is parked."""
@@ -80,8 +91,12 @@ class Life:
         self._committed = dict(self._at)
         return self.past.account_by(self._offsets())
 
+    def _go_on(self) -> None:
+        for _ in range(self._chance.randrange(4)):
+            self._step()
+
     def _step(self) -> None:
-        match self._chance.randrange(8):
+        match self._chance.randrange(9):
             case 0 | 1:
                 lead = str(55459717045641544 + self._chance.randrange(self._leads))
                 self.past.raw(self._chance.choice([PAGE, OTHER_PAGE]), lead)
@@ -89,6 +104,8 @@ class Life:
                 self._send_one(self._parked, "released")
             case 3:
                 self._send_one(self._dead, "redriven")
+            case 4 if self._happens(0.1):
+                self._replay_map()
             case _:
                 if behind := self._behind():
                     self._work(self._chance.choice(behind))
@@ -111,7 +128,10 @@ class Life:
         if topic in RETRY:
             yield partial(self._put, sent_again(of))
         elif topic == DETAILS:
-            yield partial(self.past.map, of)
+            records = self._mapped(of)
+            self._chance.shuffle(records)  # delivered together
+            for record in records:
+                yield partial(self._put, record)
         else:
             fate = self._fate(topic, self.past.lead_of(of).encode())
             records = self._records(topic, of, fate)
@@ -119,6 +139,32 @@ class Life:
             for record in records:
                 yield partial(self._put, record)
             self.became[of.origin] = fate
+
+    def _mapped(self, of: Received) -> list[Record]:
+        """For any of the targets, of which some may fail; each time other ones, as mapping files change."""
+        became = {target: self._chance.choice(["mapped", "mapped", "skipped", "dead"]) for target in TARGETS}
+        said = headers({"targets": ",".join(target for target in TARGETS if became[target] != "skipped")})
+        records = [self._made(of, LEADS, said)]
+        for target, what in became.items():
+            if what == "mapped":
+                records.append(self._made(of, f"{CRM}{target}"))
+            elif what == "dead":
+                failure = Failure(stage="map", reason="required", error="Failed", target=target)
+                told = fate_record(
+                    of, "dead", stage="map", reason="required", page_id=None, lead_id=None, target=target
+                )
+                records += [dead_letter(of, failure, now=0), told]
+        return records
+
+    def _made(self, of: Received, topic: str, said: Headers = ()) -> Record:
+        return Record(topic=topic, key=of.key, value=of.value, headers=of.headers + said, timestamp=of.timestamp)
+
+    def _replay_map(self) -> None:
+        """The group is moved back while its worker stands still."""
+        self._die(DETAILS)
+        for place in PLACES:
+            if place[0] == DETAILS:
+                self._at[place] = self._committed[place] = self._chance.randrange(self._committed.get(place, 0) + 1)
 
     def _fate(self, topic: str, lead: bytes) -> Fate:
         """Only what comes from raw is suppressed, and only when the lead's details are there."""
@@ -150,7 +196,7 @@ class Life:
         put = self.past.cluster.put(record)
         if record.topic == PARKED:
             self._parked[put.origin] = put
-        elif record.topic == DEAD:
+        elif record.topic == DEAD and put.header("stage") == "fetch":
             self._dead[put.origin] = put
 
     def _send_one(self, waiting: dict[str, Received], fate: Fate) -> None:
@@ -199,6 +245,10 @@ def test_each_record_is_counted_as_what_it_became_and_never_as_lost(chance: rand
         assert account.lost.examples == ()
         assert {kind: number for kind, number in account.total.items() if number} == Counter(life.became.values())
         assert account.targets[LEADS].keys() <= {"mapped"}
+        leads = len({each.key for each in life.past.cluster.on(DETAILS)})
+        for counts in account.targets.values():
+            assert sum(counts.values()) == leads
+            assert counts.keys() <= {"mapped", "skipped", "dead"}
 
 
 @given(CHANCES)
@@ -224,11 +274,13 @@ def test_whatever_is_taken_away_is_missed(chance: random.Random, data: st.DataOb
         life = Life(chance, Path(folder), leads=30)
         life.run()
         life.come_to_rest()
-        others = {life.past.lead_of(each).encode() for topic in (PARKED, DEAD) for each in life.past.cluster.on(topic)}
+        waiting = [each for topic in (PARKED, DEAD) for each in life.past.cluster.on(topic)]
+        others = {life.past.lead_of(each).encode() for each in waiting if each.header("stage") != "map"}
         leads = sorted({each.key for each in life.past.cluster.on(DETAILS) if each.key} - others)
         if not leads:
             return
-        lead, topic = data.draw(st.sampled_from(leads)), data.draw(st.sampled_from([DETAILS, LEADS]))
+        lead = data.draw(st.sampled_from(leads))
+        topic = data.draw(st.sampled_from([DETAILS, LEADS, *life.meant_only(lead)]))
         life.past.take_away(topic, lead)
         (Path(folder) / "books.sqlite").unlink()
         account = life.come_to_rest()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from processors.mapping import file
+from processors.mapping.effective import Effective
 from processors.mapping.file import UNMAPPED, Mapping, Override, Source, TargetField, Transform, Type
 from processors.mapping.formats import unfillable, unreadable, unwritable
 from processors.mapping.template import read_template
@@ -14,7 +15,7 @@ Broken = tuple[Place, str]  # where, and what is wrong there
 _TYPED = frozenset({"number", "boolean", "date", "timestamp"})  # transforms whose result is no text
 _NEED_TEXT = _TYPED | {"trim", "lower", "upper", "email", "e164", "country", "option_text"}
 _NEED_THE_ANSWER = {"option_text"}  # and nothing that was made of it
-_KEEP_THE_ANSWER = frozenset({"trim", "first", "all", "split"})
+_KEEP_THE_ANSWER = frozenset({"trim", "lower", "upper", "first", "all"})
 # What fields take that no transform has made of text. A text may fit any type: that shows lead by lead.
 _TAKERS: dict[str, frozenset[Type]] = {
     "boolean": frozenset({"string", "boolean"}),
@@ -31,6 +32,12 @@ _LEAD_KINDS = {
     "received_at": "timestamp",
     "fetched_at": "timestamp",
 }
+_EXAMPLES: dict[Type, str] = {
+    "boolean": ": true or false",
+    "date": ": such as 2026-11-24",
+    "timestamp": ": such as 2026-11-24T15:00:00Z",
+}
+_TEXT_MAKERS = frozenset({"code", "template", "join", "format_date", "hash"})
 
 
 def broken_rules(mapping: Mapping) -> Iterator[Broken]:
@@ -38,13 +45,13 @@ def broken_rules(mapping: Mapping) -> Iterator[Broken]:
     yield from _names(mapping)
     yield from _ignored(mapping)
     for name, field in mapping.fields.items():
-        place: Place = ("fields", name)
-        yield from _field(field, field, place, place)
-        for form_id, override in field.forms.items():
-            own: Place = (*place, "forms", form_id)
+        yield from _field(Effective(name=name, field=field))
+        for form_id in field.forms:
+            its = Effective(name=name, field=field, form_id=form_id)
             if mapping.filter.forms and form_id not in mapping.filter.forms:
-                yield own, "is a form that the filter leaves out: add it there, or take it out here"
-            yield from (told for told in _field(field, override, place, own) if told[0][: len(own)] == own)
+                yield its.place, "is a form that the filter leaves out: add it there, or take it out here"
+            # What is wrong with the field itself has been told.
+            yield from (told for told in _field(its) if told[0][: len(its.place)] == its.place)
 
 
 def _names(mapping: Mapping) -> Iterator[Broken]:
@@ -77,38 +84,23 @@ def _read_by(field: TargetField) -> Iterator[str]:
                 yield from (each.name for each in read_template(transform.template).places if each.kind == "field")
 
 
-def _field(field: TargetField, own: TargetField | Override, base: Place, place: Place) -> Iterator[Broken]:
-    """One field as it is for one form, or for all; what an override does not say is placed where the field says it."""
-
-    def where(part: str) -> Place:
-        return (*(base if getattr(own, "sources" if part == "from" else part) is None else place), part)
-
-    sources = field.sources if own.sources is None else own.sources
-    transforms = field.transform if own.transform is None else own.transform
-    default = field.default if own.default is None else own.default
-    if not sources and default is None and not (transforms and isinstance(transforms[0], file.Template)):
-        yield place, "has nothing to read: give it `from`, a template first in `transform`, or a `default`"
-    if default is not None and not fits(field.type, default):
-        yield where("default"), f"`{default}` is no {field.type}{_EXAMPLES.get(field.type, '')}"
+def _field(its: Effective) -> Iterator[Broken]:
+    kind, default, transforms = its.field.type, its.default, its.transform
+    if not its.sources and default is None and not (transforms and isinstance(transforms[0], file.Template)):
+        yield its.place, "has nothing to read: give it `from`, a template first in `transform`, or a `default`"
+    if default is not None and not fits(kind, default):
+        yield its.where("default"), f"`{default}` is no {kind}{_EXAMPLES.get(kind, '')}"
     for number, transform in enumerate(transforms):
-        yield from (((*where("transform"), number, *deeper), what) for deeper, what in _transform(transform))
-    yield from (((*where("transform"), number), what) for number, what in _order(transforms, field.type))
-    if not any(_kind(transform) in _TYPED | _TEXT_MAKERS for transform in transforms):
-        for number, source in enumerate(sources):
-            kind = _kind_of(source)
-            if kind and field.type not in _TAKERS[kind]:
-                yield (*where("from"), number), f"gives a {kind}, which a field of type {field.type} does not take"
+        yield from (((*its.where("transform"), number, *deeper), what) for deeper, what in _transform(transform))
+    yield from (((*its.where("transform"), number), what) for number, what in _order(transforms, kind))
+    if not any(_name(transform) in _TYPED | _TEXT_MAKERS for transform in transforms):
+        for number, source in enumerate(its.sources):
+            given = _kind_of(source)
+            if given and kind not in _TAKERS[given]:
+                yield (*its.where("from"), number), f"gives a {given}, which a field of type {kind} does not take"
 
 
-_EXAMPLES: dict[Type, str] = {
-    "boolean": ": true or false",
-    "date": ": such as 2026-11-24",
-    "timestamp": ": such as 2026-11-24T15:00:00Z",
-}
-_TEXT_MAKERS = frozenset({"code", "template", "join", "format_date", "hash"})
-
-
-def _kind(transform: Transform) -> str:
+def _name(transform: Transform) -> str:
     return transform if isinstance(transform, str) else next(iter(type(transform).model_fields))
 
 
@@ -128,7 +120,7 @@ def _order(transforms: Sequence[Transform], field_type: Type) -> Iterator[tuple[
     made: str | None = None  # by the last transform whose result is no text
     changed: str | None = None  # by the first one after which it is not the answer any more
     for number, transform in enumerate(transforms):
-        kind = _kind(transform)
+        kind = _name(transform)
         if made and kind in _NEED_TEXT:
             yield number, f"{kind} reads text, and {made} before it has made something else: put it before {made}"
         if changed and kind in _NEED_THE_ANSWER:
@@ -141,7 +133,7 @@ def _order(transforms: Sequence[Transform], field_type: Type) -> Iterator[tuple[
             made = None
         if kind not in _KEEP_THE_ANSWER:
             changed = changed or kind
-    last = max((number for number, transform in enumerate(transforms) if _kind(transform) == made), default=0)
+    last = max((number for number, transform in enumerate(transforms) if _name(transform) == made), default=0)
     if made and field_type not in _TAKERS[made]:
         yield last, f"{made} makes what a field of type {field_type} does not take"
 
@@ -149,10 +141,10 @@ def _order(transforms: Sequence[Transform], field_type: Type) -> Iterator[tuple[
 def _transform(transform: Transform) -> Iterator[Broken]:
     match transform:
         case file.Date() | file.Timestamp():
-            kind = _kind(transform)
-            for number, written in enumerate(getattr(transform, kind)):
+            name = _name(transform)
+            for number, written in enumerate(getattr(transform, name)):
                 if told := unreadable(written):
-                    yield (kind, number), f"`{written}` {told}"
+                    yield (name, number), f"`{written}` {told}"
         case file.FormatDate():
             if told := unwritable(transform.format_date):
                 yield ("format_date",), f"`{transform.format_date}` {told}"

@@ -231,7 +231,7 @@ class TestRules:
                 "fields.a.transform[1]: lower reads text, and number before",
             ),
             (
-                "transform: [lower, option_text], from: [field: x]",
+                "transform: [email, option_text], from: [field: x]",
                 "fields.a.transform[1]: option_text looks up the answer",
             ),
             ("transform: [all], from: [field: x]", "fields.a.transform[0]: all is for a field of type strings"),

@@ -219,7 +219,9 @@ def main() -> None:
     settings = {name: value for name, value in os.environ.items() if value}
     if missing := {"KAFKA_BOOTSTRAP_SERVERS", "REGISTRY_URL", "CRM_TOPIC", "CRM_URL", "GROUP"} - settings.keys():
         sys.exit(f"set {', '.join(sorted(missing))}")
-    broker = {"bootstrap.servers": settings["KAFKA_BOOTSTRAP_SERVERS"]}
+    broker = {"bootstrap.servers": settings["KAFKA_BOOTSTRAP_SERVERS"]} | json.loads(
+        settings.get("KAFKA_OPTIONS", "{}")
+    )
     by_hand = {"enable.auto.commit": False, "enable.auto.offset.store": False, "auto.offset.reset": "earliest"}
     consumer = Consumer(broker | by_hand | {"group.id": settings["GROUP"]})
     one_by_one = {"enable.idempotence": True, "delivery.timeout.ms": 30_000, "message.max.bytes": 8_454_144}

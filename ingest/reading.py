@@ -26,6 +26,10 @@ class ReadingError(Exception):
     """A topic cannot be read; the text says which, and what to look at."""
 
 
+class NoSuchTopic(ReadingError):
+    """It does not exist, which for a topic that is made later is as good as empty."""
+
+
 class Reader:
     """Reads any topic, as often as asked; topic names carry their prefix. Close it, or use it as a context."""
 
@@ -148,7 +152,7 @@ def _headers(message: Message) -> Iterator[tuple[str, bytes]]:
 
 def _translated(topic: str, error: KafkaError) -> ReadingError:
     if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-        return ReadingError(f"{topic} does not exist: run `leadstream topics apply`, or is TOPIC_PREFIX another?")
+        return NoSuchTopic(f"{topic} does not exist: run `leadstream topics apply`, or is TOPIC_PREFIX another?")
     return ReadingError(
         f"{topic} cannot be read ({error.str().rstrip('.')}): is KAFKA_BOOTSTRAP_SERVERS right, is the cluster up, and"
         " may we read it?"

@@ -58,7 +58,7 @@ def read_mapping(text: str, *, file: str) -> Loaded:
 
     def problem(path: Place, message: str, line: int | None = None) -> Problem:
         place = _line(parsed.lines, path) if line is None else line
-        return Problem(file=file, line=place, field=_dotted(path), message=message)
+        return Problem(file=file, line=place, field=dotted(path), message=message)
 
     if parsed.flaws:
         raise BadMapping(problem(path, message, line) for line, path, message in sorted(parsed.flaws, key=_by_line))
@@ -130,7 +130,7 @@ def _line(lines: Map[Place, int], path: Place) -> int:
     return lines[path]
 
 
-def _dotted(path: Place) -> str:
+def dotted(path: Place) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 

@@ -59,7 +59,7 @@ def parse(text: str) -> Parsed:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = f"{error.context}, {error.problem}" if error.context and error.problem else error.problem
-        return _nothing(mark.line + 1 if mark else 0, f"is no YAML: {what or error.context}")
+        return _nothing(mark.line + 1 if mark else 0, f"is no YAML: {what or error.context} (does a text want quotes?)")
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         return _nothing(line, f"holds a character that YAML does not allow (#x{error.character:04x})")

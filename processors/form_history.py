@@ -85,10 +85,6 @@ class FormHistory:
         self._versions: dict[str, dict[str, Version]] = {}
         self._timelines: dict[str, tuple[tuple[int, Version], ...]] = {}
 
-    def __len__(self) -> int:
-        """How many forms are known."""
-        return len(self._versions)
-
     def follow(self, received: Received) -> None:
         """A record, as it was read. What cannot be read says nothing."""
         form_id, _, version = (received.key or b"").decode("utf-8", "replace").partition("@")

@@ -121,7 +121,7 @@ class FormWatch:
 
     def _pages_due(self) -> list[PageAccess]:
         now, held = self._clock(), self._holds()
-        mine = [page for page in self._pages.all() if _partition(page.page_id, self._partitions) in held]
+        mine = [page for page in self._pages.all() if partition_of(page.page_id, self._partitions) in held]
         soon = round(min(FIRST_SECONDS, self._every) * 1000)
         # A page that was another worker's meanwhile is looked at soon when it comes back.
         self._due = {
@@ -196,6 +196,6 @@ def _said(version: Version) -> tuple[object, ...]:
 
 
 @lru_cache(maxsize=100_000)
-def _partition(page_id: str, partitions: int) -> int:
+def partition_of(page_id: str, partitions: int) -> int:
     """Where Kafka's own clients, and ours, put a record with this key."""
     return int(murmur2(page_id.encode()) & 0x7FFFFFFF) % partitions

@@ -22,7 +22,7 @@ from deploy.sandbox.graph.errors import known_refusals
 from deploy.sandbox.graph.shapes import FaultKind, PageInfo, Refused
 from ingest.meta.client import GraphClient
 from ingest.meta.errors import AccessLost, BadAsk, Blocked, GraphError, Missing, OverBudget, Scope, Unavailable
-from ingest.meta.graph import BATCH_SIZE, LEAD_FIELDS, REDUCED_LEAD_FIELDS, Answer, snapshot
+from ingest.meta.graph import BATCH_SIZE, LEAD_FIELDS, REDUCED_LEAD_FIELDS, Answer, Snapshot, snapshot
 from ingest.meta.pages import LOOK_EVERY, PageAccess, Pages
 from ingest.settings import AppSecret, MetaSettings
 from processors.access import AccessStates, Standing
@@ -144,6 +144,38 @@ def test_a_forms_version_survives_new_leads_and_not_a_new_question(scene: Scene)
     first, *rest = scene.admin.questions(form_id)
     scene.admin.edit_form(form_id, questions=[first | {"label": "Another question"}, *rest])
     assert version() != before
+
+
+def test_a_page_lists_its_forms_as_each_is_read_alone(scene: Scene) -> None:
+    """A few at a time, to the end; in the list too a form has the version by which its leads know it."""
+    page = access(scene.page)
+    for _ in range(5):
+        scene.admin.add_form(scene.page.page_id, "newsletter")
+    archived = scene.admin.edit_form(scene.page.form_ids[0], status="ARCHIVED").form_id
+
+    async def read_all(client: GraphClient) -> tuple[list[Snapshot], list[Snapshot], int]:
+        listed, alone, after, calls = [], [], None, 0
+        while after is not None or not calls:
+            found = await client.forms(page, after, limit=2)
+            assert len(found.items) <= 2
+            assert found.usage.app is not None
+            listed += [snapshot(form) for form in found.items]
+            alone += [snapshot((await client.form(str(form["id"]), page)).parsed) for form in found.items]
+            after, calls = found.after, calls + 1
+        return listed, alone, calls
+
+    listed, alone, calls = scene.do(read_all)
+    assert listed == alone
+    ids = [str(json.loads(each.text)["id"]) for each in listed]
+    assert sorted(ids) == sorted(form.form_id for form in scene.admin.forms(scene.page.page_id))
+    assert json.loads(listed[ids.index(archived)].text)["status"] == "ARCHIVED"
+    assert calls == -(-len(ids) // 2)
+
+
+def test_forms_that_may_not_be_listed_are_refused_by_name(scene: Scene) -> None:
+    scene.admin.fault("error", endpoint="leadgen_forms", code=200)
+    with pytest.raises(AccessLost):
+        scene.do(lambda client: client.forms(access(scene.page)))
 
 
 def test_a_token_is_asked_about_without_being_used(scene: Scene) -> None:

@@ -10,12 +10,14 @@ from ingest.meta.errors import BadAsk
 from ingest.meta.graph import (
     BATCH_SIZE,
     FORM_FIELDS,
+    FORMS_AT_ONCE,
     LEAD_FIELDS,
     REDUCED_LEAD_FIELDS,
     Key,
     appsecret_proof,
     ask_batch,
     ask_form,
+    ask_forms,
     ask_lead,
 )
 
@@ -41,12 +43,21 @@ def test_a_form_is_asked_for_without_its_counters() -> None:
     assert dict(ask_form("7").params)["fields"] == ",".join(FORM_FIELDS)
 
 
+def test_a_page_is_asked_for_its_forms_as_a_form_is_a_few_at_a_time() -> None:
+    ask = ask_forms("7", "cursor=")
+
+    assert (ask.path, ask.about) == ("7/leadgen_forms", None)
+    assert dict(ask.params) == {"fields": ",".join(FORM_FIELDS), "limit": str(FORMS_AT_ONCE), "after": "cursor="}
+    assert FORMS_AT_ONCE <= 100
+    assert "after" not in dict(ask_forms("7").params)
+
+
 @pytest.mark.parametrize("wrong", ["", "me", "1/leads", "../1", "1?fields=x", "-1", "1 ", "١٢٣", "1" * 33, "1\n"])
 def test_what_is_no_id_never_becomes_a_path(wrong: str) -> None:
-    with pytest.raises(BadAsk) as raised:
-        ask_lead(wrong)
-
-    assert raised.value.reason == "bad-id"
+    for ask in (ask_lead, ask_forms):
+        with pytest.raises(BadAsk) as raised:
+            ask(wrong)
+        assert raised.value.reason == "bad-id"
 
 
 def test_the_proof_is_the_hmac_that_meta_computes() -> None:

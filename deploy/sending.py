@@ -35,10 +35,10 @@ class NotSent(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parcel:
-    """A record to send, and the fate that is told once the broker has it."""
+    """A record to send, and the fates that are told once the broker has it."""
 
     record: Record
-    fate: Record | None = None
+    fates: tuple[Record, ...] = ()
 
 
 class ReadsTopics(Protocol):
@@ -93,7 +93,7 @@ async def send(
     for batch in _batches(parcels, math.ceil(rate / _BATCHES_A_SECOND)):
         going = batch if later is None else later.spare(batch)
         await producer.deliver([parcel.record for parcel in going])
-        await producer.deliver([parcel.fate for parcel in going if parcel.fate is not None])
+        await producer.deliver([fate for parcel in going for fate in parcel.fates])
         told(len(going))
         taken += len(batch)
         await pause(max(0.0, begun + taken / rate - clock()))

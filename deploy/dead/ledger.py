@@ -36,6 +36,17 @@ class Letter:
         return self.received.header("fate-reason") or "-"
 
     @property
+    def target(self) -> str | None:
+        """The one target that map could not make, as sales.v1; None where it could not make anything."""
+        return self.received.header("target")
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Of that target's mapping file, those that failed."""
+        said = self.received.header("field")
+        return tuple(said.split(",")) if said else ()
+
+    @property
     def place(self) -> str:
         """<partition>@<offset> on the topic of dead letters."""
         return _place(self.received)
@@ -43,7 +54,7 @@ class Letter:
     @property
     def identity(self) -> str:
         """The key of its fate."""
-        return f"{self.stage}/{self.received.origin}"
+        return f"{self.stage}/{self.received.origin}" + (f"/{self.target}" if self.target else "")
 
     @property
     def attempt(self) -> int:
@@ -83,6 +94,7 @@ class Filter:
 
     stage: str | None = None
     reason: str | None = None
+    target: str | None = None
     page_id: str | None = None
     lead_id: str | None = None
     since: datetime | None = None
@@ -91,6 +103,7 @@ class Filter:
         asked = (
             (self.stage, letter.stage),
             (self.reason, letter.reason),
+            (self.target, letter.target),
             (self.page_id, letter.page_id),
             (self.lead_id, letter.lead_id),
         )

@@ -2,13 +2,18 @@
 
 Value and key are untouched, `origin` and `first-failed-at` stay, `attempt` is one more. What is sent to details keeps
 the timestamp it had there, so that personal data is kept no longer, and never replaces a newer answer or a tombstone.
+
+A lead goes back to details once, whole, and map makes everything of it again: for which target it had failed is not
+said there. Details is compacted by lead, so a record for one target alone would take the place of the lead's own, and a
+later replay would leave it out of all others. So all open dead letters of map that hold the same answer are sent back
+by the one record, those of other targets too, and each has its fate.
 """
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from deploy.sending import Parcel, ReadsTopics
 from ingest.reading import Offsets
@@ -28,7 +33,7 @@ from ingest.records import (
 
 from .ledger import Ledger, Letter, State, read_letter
 
-_OURS = ("stage", "fate-reason", "attempt", "first-failed-at")
+_OURS = ("stage", "fate-reason", "attempt", "first-failed-at", "target", "field")
 
 
 class NoWayBack(Exception):
@@ -51,14 +56,25 @@ class Stock:
     ends: Offsets
 
 
+Way = tuple[str, str | None, str, str]
+"""Stage, target and reason of letters, and what is to become of them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a redrive would do, by stage and reason; and what details has of the leads that go back there."""
+    """What a redrive would do; and what details has of the leads that go back there."""
 
-    ways: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # and the topic
-    refusals: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # and the sentence
+    ways: Counter[Way] = field(default_factory=Counter)  # the wanted letters, by where they go
+    refusals: Counter[Way] = field(default_factory=Counter)  # and by the sentence why they do not
     standing: Mapping[bytes, Standing] = field(default_factory=dict)
     details_ends: Offsets = field(default_factory=dict)
+    fates: dict[bytes, tuple[Record, ...]] = field(default_factory=dict)  # by lead that goes back to details
+    others: int = 0  # letters that were not wanted, but go back with one that is
+
+    @property
+    def records(self) -> int:
+        """How many are sent."""
+        return sum(number for (*_, topic), number in self.ways.items() if topic != DETAILS) + len(self.fates)
 
 
 def take_stock(reader: ReadsTopics, topics: Topics) -> Stock:
@@ -101,22 +117,37 @@ def plan(reader: ReadsTopics, topics: Topics, stock: Stock, wanted: Callable[[Le
             since[partition] = min(offset, since.get(partition, offset))
     standing = _standing(reader.read(details, since, details_ends), leads)
     planned = Plan(standing=standing, details_ends=details_ends)
-    for found in open_letters(reader, topics, stock, wanted):
+    along: dict[bytes, tuple[Record, ...]] = {}
+    for found in open_letters(reader, topics, stock, lambda letter: _is_of(letter, leads) or wanted(letter)):
+        is_wanted = wanted(found)
         try:
-            planned.ways[found.stage, found.reason, sent_back(found, standing).topic] += 1
+            topic = sent_back(found, standing).topic
         except NoWayBack as refused:
-            planned.refusals[found.stage, found.reason, str(refused)] += 1
-    return planned
+            if is_wanted:
+                planned.refusals[found.stage, found.target, found.reason, str(refused)] += 1
+            continue
+        if is_wanted:
+            planned.ways[found.stage, found.target, found.reason, topic] += 1
+        if topic == DETAILS:
+            fates, key = planned.fates if is_wanted else along, found.received.key or b""
+            fates[key] = (*fates.get(key, ()), redriven(found))
+    along = {key: fates for key, fates in along.items() if key in planned.fates}
+    planned.fates.update({key: planned.fates[key] + fates for key, fates in along.items()})
+    return replace(planned, others=sum(map(len, along.values())))
 
 
-def parcels(found: Iterable[Letter], standing: Mapping[bytes, Standing]) -> Generator[Parcel, None, None]:
-    """What is sent for those that have a way back: the record, and once the broker has it, the fate that closes it."""
+def parcels(found: Iterable[Letter], planned: Plan) -> Generator[Parcel, None, None]:
+    """What is sent for those that have a way back: the record, and once the broker has it, their fates."""
+    of_leads = dict(planned.fates)
     for each in found:
         try:
-            record = sent_back(each, standing)
+            record = sent_back(each, planned.standing)
         except NoWayBack:
             continue
-        yield Parcel(record=record, fate=redriven(each))
+        if record.topic != DETAILS:
+            yield Parcel(record=record, fates=(redriven(each),))
+        elif fates := of_leads.pop(record.key or b"", None):
+            yield Parcel(record=record, fates=fates)
 
 
 def sent_back(letter: Letter, standing: Mapping[bytes, Standing]) -> Record:
@@ -147,8 +178,18 @@ def redriven(letter: Letter) -> Record:
     """The fate that closes exactly this dead letter: it names its place."""
     stage: Stage = "map" if letter.stage == "map" else "fetch" if letter.stage == "fetch" else "ingest"
     return fate_record(
-        letter.received, "redriven", stage=stage, reason=letter.reason, page_id=letter.page_id, lead_id=letter.lead_id
+        letter.received,
+        "redriven",
+        stage=stage,
+        reason=letter.reason,
+        page_id=letter.page_id,
+        lead_id=letter.lead_id,
+        target=letter.target,
     )
+
+
+def _is_of(letter: Letter, leads: Container[bytes]) -> bool:
+    return letter.stage == "map" and letter.received.key is not None and letter.received.key in leads
 
 
 def _timestamp(letter: Letter, standing: Mapping[bytes, Standing]) -> int:

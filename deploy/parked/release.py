@@ -101,7 +101,7 @@ def parcels(
     """
     stock.hear(second)
     for number, entry in enumerate(stock.entries(reader, wanted), 1):
-        yield Parcel(record=again(entry.received), fate=released(entry.received))
+        yield Parcel(record=again(entry.received), fates=(released(entry.received),))
         if number % every == 0:
             stock.hear(second)
 

@@ -194,6 +194,7 @@ class TestADeadLetterOfATarget:
     def test_is_open_where_that_of_another_target_was_sent_back(self, past: Past) -> None:
         details = past.fetch(past.raw())
         letters = {target: past.bury(details, "required", stage="map", target=target) for target in past.targets}
+        assert past.account().dead == {("map", SALES, "required"): 1, ("map", BILLING, "required"): 1}
         past.tell(letters[SALES], "redriven", "required", stage="map", target=SALES)
         assert past.account().dead == {("map", BILLING, "required"): 1}
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from deploy.dead.ledger import Filter, Letter, State, read_letter
-from deploy.dead.redrive import letters, open_letters, parcels, plan, take_stock
+from deploy.dead.redrive import Plan, letters, open_letters, parcels, plan, take_stock
 from deploy.sending import Later, send
 from ingest.kafka import NotAcknowledged
 from ingest.records import (
@@ -43,15 +43,33 @@ def raw(cluster: Cluster, lead: str = LEAD, key: str = PAGE) -> Received:
     return cluster.put(Record(topic=RAW, key=key.encode(), value=change(lead), headers=said))
 
 
-def dies(cluster: Cluster, received: Received, *, stage: Stage = "fetch", reason: str = "not-found") -> Received:
+def dies(
+    cluster: Cluster,
+    received: Received,
+    *,
+    stage: Stage = "fetch",
+    reason: str = "not-found",
+    target: str | None = None,
+    fields: tuple[str, ...] = (),
+) -> Received:
     """What a worker writes when it gives a record up."""
-    buried = cluster.put(dead_letter(received, Failure(stage=stage, reason=reason, error="Missing"), now=NOW))
-    ends(cluster, received, "dead", stage=stage, reason=reason)
+    failure = Failure(stage=stage, reason=reason, error="Missing", target=target, fields=fields)
+    buried = cluster.put(dead_letter(received, failure, now=NOW))
+    ends(cluster, received, "dead", stage=stage, reason=reason, target=target)
     return buried
 
 
-def ends(cluster: Cluster, received: Received, fate: Fate, *, stage: Stage = "fetch", reason: str = "seen") -> None:
-    cluster.put(fate_record(received, fate, stage=stage, reason=reason, page_id=PAGE, lead_id=LEAD))
+def ends(
+    cluster: Cluster,
+    received: Received,
+    fate: Fate,
+    *,
+    stage: Stage = "fetch",
+    reason: str = "seen",
+    target: str | None = None,
+) -> None:
+    told = fate_record(received, fate, stage=stage, reason=reason, page_id=PAGE, lead_id=LEAD, target=target)
+    cluster.put(told)
 
 
 def answered(cluster: Cluster, value: bytes | None = b"\0answer", *, timestamp: int = NOW - 86_400_000) -> Received:
@@ -68,8 +86,8 @@ def redrive(cluster: Cluster, wanted: Filter = ALL) -> list[str]:
     """Plans and sends; the topics of what was sent."""
     stock = take_stock(cluster, cluster.topics)
     planned = plan(cluster, cluster.topics, stock, wanted)
-    going = list(parcels(open_letters(cluster, cluster.topics, stock, wanted), planned.standing))
-    assert len(going) == planned.ways.total()
+    going = list(parcels(open_letters(cluster, cluster.topics, stock, wanted), planned))
+    assert len(going) == planned.records
     later = Later(cluster, cluster.topics, planned.details_ends)
     asyncio.run(send(cluster, going, rate=1_000_000, later=later))
     return [parcel.record.topic for parcel in going]
@@ -77,7 +95,7 @@ def redrive(cluster: Cluster, wanted: Filter = ALL) -> list[str]:
 
 def refusals(cluster: Cluster) -> list[str]:
     planned = plan(cluster, cluster.topics, take_stock(cluster, cluster.topics), ALL)
-    return [why for _, _, why in planned.refusals]
+    return [why for *_, why in planned.refusals]
 
 
 @pytest.fixture
@@ -278,7 +296,7 @@ def test_an_answer_that_comes_while_a_redrive_runs_is_not_replaced(cluster: Clus
     dies(cluster, answered(cluster, b"\0old"), stage="map")
     stock = take_stock(cluster, cluster.topics)
     planned = plan(cluster, cluster.topics, stock, ALL)
-    going = parcels(open_letters(cluster, cluster.topics, stock, ALL), planned.standing)
+    going = parcels(open_letters(cluster, cluster.topics, stock, ALL), planned)
     answered(cluster, b"\0new")
     later = Later(cluster, cluster.topics, planned.details_ends)
     asyncio.run(send(cluster, going, rate=1_000_000, later=later))
@@ -290,6 +308,118 @@ def test_an_answer_without_a_key_has_no_way_back(cluster: Cluster) -> None:
     dies(cluster, cluster.put(Record(topic=DETAILS, key=None, value=b"\0")), stage="map", reason="no-key")
     [why] = refusals(cluster)
     assert "no key" in why
+
+
+# ── those of one target ──
+
+
+SALES, BILLING = "sales.v1", "billing.v1"
+
+
+def of_targets(cluster: Cluster) -> list[tuple[str | None, State]]:
+    found = letters(cluster, cluster.topics, take_stock(cluster, cluster.topics), ALL)
+    return [(letter.target, state) for letter, state in found]
+
+
+def test_a_letter_of_a_target_says_which_fields_failed_and_is_open_by_itself(cluster: Cluster) -> None:
+    """Though the same lead has one for another target, or as a whole."""
+    answer = answered(cluster)
+    dies(cluster, answer, stage="map", reason="required", target=SALES, fields=("email", "phone"))
+    dies(cluster, answer, stage="map", reason="type", target=BILLING, fields=("plan",))
+    dies(cluster, answer, stage="map", reason="damaged")
+    assert states(cluster) == ["open"] * 3
+    assert [read_letter(each).target for each in cluster.on(DEAD)] == [SALES, BILLING, None]
+    assert [read_letter(each).fields for each in cluster.on(DEAD)] == [("email", "phone"), ("plan",), ()]
+    assert {read_letter(each).identity.encode() for each in cluster.on(DEAD)} == {
+        each.key for each in cluster.on(FATES)
+    }
+
+
+def test_a_letter_is_replaced_by_a_later_one_of_its_target_only(cluster: Cluster) -> None:
+    answer = answered(cluster)
+    for target in (SALES, BILLING, SALES):
+        dies(cluster, answer, stage="map", target=target)
+    assert states(cluster) == ["superseded", "open", "open"]
+
+
+def test_letters_are_filtered_by_target(cluster: Cluster) -> None:
+    answer = answered(cluster)
+    dies(cluster, answer, stage="map", target=SALES)
+    dies(cluster, answer, stage="map")
+    dies(cluster, raw(cluster))
+    found = letters(cluster, cluster.topics, take_stock(cluster, cluster.topics), Filter(target=SALES))
+    assert [(letter.stage, letter.target) for letter, _ in found] == [("map", SALES)]
+
+
+@pytest.mark.parametrize("wanted", [ALL, Filter(target=SALES), Filter(target=BILLING)])
+def test_a_lead_goes_back_once_and_whole_for_all_its_targets(cluster: Cluster, wanted: Filter) -> None:
+    """It is mapped for all of them again: what says that it failed for one does not go with it."""
+    answer = answered(cluster)
+    for target in (SALES, BILLING):
+        dies(cluster, answer, stage="map", target=target, fields=("email",))
+    assert redrive(cluster, wanted) == [DETAILS]
+    back = cluster.on(DETAILS)[-1]
+    assert (back.key, back.value, back.timestamp) == (answer.key, answer.value, answer.timestamp)
+    assert {name: value.decode() for name, value in back.headers} == {
+        "origin": "0@9",
+        "source": "webhook",
+        "attempt": "2",
+        "first-failed-at": str(NOW),
+    }
+    assert states(cluster) == ["redriven", "redriven"]
+    told = [each.key for each in cluster.on(FATES) if json.loads(each.value or b"")["fate"] == "redriven"]
+    assert sorted(key or b"" for key in told) == [b"map/0@9/billing.v1", b"map/0@9/sales.v1"]
+    assert redrive(cluster, wanted) == redrive(cluster) == []
+
+
+def test_what_goes_back_with_others_is_told(cluster: Cluster) -> None:
+    answer = answered(cluster)
+    for target in (SALES, BILLING):
+        dies(cluster, answer, stage="map", reason="required", target=target)
+    dies(cluster, raw(cluster))
+    planned = plan(cluster, cluster.topics, take_stock(cluster, cluster.topics), Filter(target=SALES))
+    assert planned.ways == {("map", SALES, "required", DETAILS): 1}
+    assert (planned.records, planned.others) == (1, 1)
+    planned = plan(cluster, cluster.topics, take_stock(cluster, cluster.topics), ALL)
+    assert (planned.ways.total(), planned.records, planned.others) == (3, 2, 0)
+
+
+def test_a_lead_that_fails_for_one_of_its_targets_again_is_open_for_that_one(cluster: Cluster) -> None:
+    answer = answered(cluster)
+    for target in (SALES, BILLING):
+        dies(cluster, answer, stage="map", target=target)
+    redrive(cluster, Filter(target=SALES))
+    dies(cluster, cluster.on(DETAILS)[-1], stage="map", target=BILLING)
+    assert of_targets(cluster) == [(SALES, "redriven"), (BILLING, "superseded"), (BILLING, "open")]
+
+
+def test_a_letter_that_is_not_wanted_sends_nothing_where_the_wanted_one_has_no_way_back(cluster: Cluster) -> None:
+    dies(cluster, answered(cluster, b"\0old"), stage="map", target=SALES)
+    newer = cluster.put(
+        Record(topic=DETAILS, key=LEAD.encode(), value=b"\0new", headers=headers({"origin": "1@9"}), timestamp=NOW)
+    )
+    dies(cluster, newer, stage="map", target=BILLING)
+    planned = plan(cluster, cluster.topics, take_stock(cluster, cluster.topics), Filter(target=SALES))
+    assert (planned.records, planned.others, planned.refusals.total()) == (0, 0, 1)
+    assert redrive(cluster, Filter(target=SALES)) == []
+    assert states(cluster) == ["open", "open"]
+
+
+def test_a_lead_that_got_a_newer_answer_meanwhile_keeps_all_its_letters_open(cluster: Cluster) -> None:
+    answer = answered(cluster, b"\0old")
+    for target in (SALES, BILLING):
+        dies(cluster, answer, stage="map", target=target)
+    stock = take_stock(cluster, cluster.topics)
+    planned = plan(cluster, cluster.topics, stock, ALL)
+    going = parcels(open_letters(cluster, cluster.topics, stock, ALL), planned)
+    answered(cluster, b"\0new")
+    later = Later(cluster, cluster.topics, planned.details_ends)
+    asyncio.run(send(cluster, going, rate=1_000_000, later=later))
+    assert [record.value for record in cluster.on(DETAILS)] == [b"\0old", b"\0new"]
+    assert states(cluster) == ["open", "open"]
+
+
+# ── those of the door ──
 
 
 def at_the_door(cluster: Cluster, value: bytes, key: bytes | None = PAGE.encode()) -> Letter:
@@ -344,7 +474,7 @@ def test_no_more_is_sent_in_a_second_than_was_asked(cluster: Cluster) -> None:
     for lies in numbered(50):
         dies(cluster, lies)
     stock = take_stock(cluster, cluster.topics)
-    going = parcels(open_letters(cluster, cluster.topics, stock, ALL), {})
+    going = parcels(open_letters(cluster, cluster.topics, stock, ALL), Plan())
     told: list[int] = []
     asyncio.run(send(cluster, going, rate=20, told=told.append, clock=lambda: now, pause=pause))
     assert now == 2.5

@@ -83,9 +83,9 @@ def test_the_record_goes_back_as_it_was_with_a_fate_that_names_its_place() -> No
     lying = park(cluster, 1)
     [sent] = sent_by(cluster)
     assert sent.record == Record(topic=AGAIN, key=lying.key, value=lying.value, headers=lying.headers)
-    assert sent.fate is not None
-    told = json.loads(sent.fate.value or b"")
-    assert (sent.fate.topic, sent.fate.key) == (FATES, b"fetch/0@1")
+    [fate] = sent.fates
+    told = json.loads(fate.value or b"")
+    assert (fate.topic, fate.key) == (FATES, b"fetch/0@1")
     assert (told["fate"], told["partition"], told["offset"]) == ("released", lying.partition, lying.offset)
     assert (told["page_id"], told["lead_id"]) == ("102", "1")
 
@@ -103,8 +103,8 @@ def test_a_release_that_was_sent_leaves_nothing_for_a_second_one() -> None:
     for lead in range(3):
         park(cluster, lead)
     for sent in list(sent_by(cluster)):
-        assert sent.fate is not None
-        cluster.put(sent.fate)
+        [fate] = sent.fates
+        cluster.put(fate)
     assert waiting(cluster) == []
 
 

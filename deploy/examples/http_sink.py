@@ -192,6 +192,7 @@ class Sink:
         self.dropped(consumer, partitions)
 
     def dropped(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self.consumer.resume(partitions)  # or they are still paused when they come back
         gone = {(each.topic, each.partition) for each in partitions}
         self.batch = {lead: it for lead, it in self.batch.items() if (it.topic(), it.partition()) not in gone}
 
@@ -215,7 +216,7 @@ def retry_after(header: str | None) -> float:
 
 
 def main() -> None:
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING)
     settings = {name: value for name, value in os.environ.items() if value}
     if missing := {"KAFKA_BOOTSTRAP_SERVERS", "REGISTRY_URL", "CRM_TOPIC", "CRM_URL", "GROUP"} - settings.keys():
         sys.exit(f"set {', '.join(sorted(missing))}")

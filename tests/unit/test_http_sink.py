@@ -1,12 +1,15 @@
 """The reference sink, over a consumer in memory and a CRM on loopback: what it calls, and what it may commit."""
 
+import ast
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -65,6 +68,7 @@ class Log:
     committed: list[dict[int, int]] = field(default_factory=list)
     is_paused: bool = False
     pauses: int = 0
+    resumed: list[list[TopicPartition]] = field(default_factory=list)
 
     def poll(self, timeout: float) -> Message | None:
         if self.messages and callable(self.messages[0]):
@@ -81,8 +85,9 @@ class Log:
         self.is_paused = True
         self.pauses += 1
 
-    def resume(self, _: list[TopicPartition]) -> None:
+    def resume(self, partitions: list[TopicPartition]) -> None:
         self.is_paused = False
+        self.resumed.append(partitions)
 
     def store_offsets(self, message: Message) -> None:
         self.stored[message.partition()] = message.offset() + 1
@@ -329,6 +334,15 @@ def test_what_a_rebalance_takes_is_committed_as_far_as_it_was_flushed_and_the_re
     assert log.committed == [{0: 2}, {0: 2, 1: 10}]
 
 
+def test_a_partition_that_is_taken_and_given_back_within_a_wait_is_not_left_paused(crm: Crm) -> None:
+    """The client keeps a pause over rebalances, and what is paused is never heard of again."""
+    log = Log([at(1, "A", name="a")])
+    sink = filled(sink_of(log, crm), log)
+    log.messages.append(lambda: sink.revoked(cast("Any", log), [TopicPartition("crm", 0)]))
+    sink.flush()
+    assert log.resumed[0] == [TopicPartition("crm", 0)]
+
+
 def test_partitions_that_are_lost_already_are_not_committed(crm: Crm) -> None:
     log = Log([at(1, "A", name="a"), at(2, "B", name="b")])
     sink = filled(sink_of(log, crm), log)
@@ -364,6 +378,17 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     assert 57 < retry_after(in_a_minute) <= 60
     assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
     assert [retry_after(text) for text in (None, "", "soon", "-5", "Wed, 99 Oct")] == [0, 0, 0, 0, 0]
+
+
+def test_who_copies_it_needs_nothing_of_leadstream() -> None:
+    tree = ast.parse(Path(http_sink.__file__).read_text(encoding="utf-8"))
+    imported = {
+        node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module
+    }
+    imported |= {
+        alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+    }
+    assert imported <= {"confluent_kafka", *sys.stdlib_module_names}
 
 
 def test_missing_settings_are_named_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,7 +100,7 @@ class Forms:
         if likely is not None and likely.explains(given):
             return frozenset()
         current = self._history.current(form_id)
-        return given.keys - (current.keys if current else frozenset())
+        return given.keys.difference(current.keys if current else ())
 
     def _give_up(self, form_id: str, given: Given) -> None:
         """What the form does not show now is not asked for again, until it has another version."""

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import Annotated, Protocol
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from deploy.progress import Count
 from ingest.kafka import ConfluentProducer, NotAcknowledged, Producer, ProducerFailed
 from ingest.reading import Offsets
 from ingest.records import DETAILS, Received, Record, Topics
@@ -26,7 +25,6 @@ USUAL_RATE = 100
 _PATIENCE = 30.0  # seconds for the broker to acknowledge
 _BATCH_BYTES = 16 * 2**20  # well below what the producer queues
 _BATCHES_A_SECOND = 10
-_SAY_EVERY = 10.0  # seconds between two lines where there is no terminal
 
 
 class NotSent(Exception):
@@ -106,7 +104,7 @@ def send_all(
 
     Not for use inside an event loop.
     """
-    sent = _Count(total)
+    sent = Count(total, "sent")
     try:
         with sent:
             asyncio.run(_send_all(settings, parcels, rate=rate, later=later, told=sent.add))
@@ -148,30 +146,3 @@ def _batches(parcels: Iterable[Parcel], most: int) -> Iterator[list[Parcel]]:
         size += weight
     if batch:
         yield batch
-
-
-class _Count:
-    """How many were sent: a bar at a terminal, else a line now and then."""
-
-    def __init__(self, total: int) -> None:
-        self.done = 0
-        self._total = total
-        self._spoke = time.monotonic()
-        console = Console(stderr=True)
-        self._terminal = console.is_terminal
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._bar = Progress(*columns, console=console, disable=not self._terminal, transient=True)
-        self._task = self._bar.add_task("sent", total=total)
-
-    def __enter__(self) -> None:
-        self._bar.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def add(self, sent: int) -> None:
-        self.done += sent
-        self._bar.update(self._task, completed=self.done)
-        if not self._terminal and time.monotonic() - self._spoke > _SAY_EVERY:
-            self._spoke = time.monotonic()
-            typer.echo(f"{self.done} of {self._total} sent", err=True)

@@ -4,7 +4,7 @@ Not with the admin client: asked for a group's offsets as a broker came back, it
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -42,31 +42,34 @@ class Positions:
 def positions(settings: KafkaSettings) -> Positions:
     """As they are now. NoAnswer."""
     topics = Topics(prefix=settings.topic_prefix)
-    with _asking(settings, topics.group("map")) as client:
+    with asking(settings, topics.group("map")) as client:
         metadata = client.list_topics(timeout=_PATIENCE)
         places = {
-            name.removeprefix(topics.prefix): [TopicPartition(name, partition) for partition in found.partitions]
+            name.removeprefix(topics.prefix): [(name, partition) for partition in found.partitions]
             for name, found in metadata.topics.items()
             if name.startswith(topics.prefix)
         }
         leads = {
-            place.partition: client.get_watermark_offsets(place, timeout=_PATIENCE)[1]
+            place[1]: client.get_watermark_offsets(TopicPartition(*place), timeout=_PATIENCE)[1]
             for place in places.get(LEADS, ())
         }
-    committed: dict[str, Offsets] = {}
+    stands: dict[str, Offsets] = {}
     for group, names in READS.items():
-        with _asking(settings, topics.group(group)) as client:
-            committed |= {name: _committed(client, places.get(name, [])) for name in names}
+        with asking(settings, topics.group(group)) as client:
+            for name in names:
+                held = committed(client, places.get(name, ()))
+                stands[name] = {partition: offset for (_, partition), offset in held.items()}
     return Positions(
         cluster=metadata.cluster_id or "",
-        committed=committed,
+        committed=stands,
         leads=leads,
         crm=tuple(sorted(name for name in places if name.startswith(CRM))),
     )
 
 
 @contextmanager
-def _asking(settings: KafkaSettings, group: str) -> Iterator[Consumer]:
+def asking(settings: KafkaSettings, group: str) -> Iterator[Consumer]:
+    """A client that can be asked for a group's offsets. NoAnswer when one within has none."""
     client = Consumer(
         {**client_options(settings), "group.id": group, "enable.auto.commit": False, "log_level": 0},
         logger=logging.getLogger("librdkafka"),  # its errors reach us as exceptions
@@ -82,11 +85,12 @@ def _asking(settings: KafkaSettings, group: str) -> Iterator[Consumer]:
         client.close()
 
 
-def _committed(client: Consumer, places: list[TopicPartition]) -> Offsets:
+def committed(client: Consumer, places: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], int]:
+    """Where the client's group stands in each partition of a topic; one that was never read is left out."""
     if not places:
         return {}
-    held = client.committed(places, timeout=_PATIENCE)
+    held = client.committed([TopicPartition(*place) for place in places], timeout=_PATIENCE)
     for place in held:
         if place.error is not None:
             raise KafkaException(place.error)
-    return {place.partition: place.offset for place in held if place.offset >= 0}
+    return {(place.topic, place.partition): place.offset for place in held if place.offset >= 0}

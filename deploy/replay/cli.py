@@ -19,6 +19,7 @@ from ingest.registry import RegistryError
 from ingest.settings import KafkaSettings, RegistrySettings, read
 from schemas.shapes import LeadDetails
 
+from . import waiting
 from .chosen import Choice, Judge, Kind, choose, fetched_again, mapped_again, of_details, of_raw
 from .offsets import Move, Plan, ReplayRefused, Target, apply, first_since, plan
 
@@ -57,6 +58,9 @@ _Page = Annotated[str | None, typer.Option("--page", help="Instead, send the lea
 _Form = Annotated[str | None, typer.Option("--form", help="Instead, send the leads of this form again.")]
 _Lead = Annotated[str | None, typer.Option("--lead", help="Instead, send this lead again.")]
 _Yes = Annotated[bool, typer.Option("--yes", help="Do it; without this it is only shown.")]
+_Wait = Annotated[
+    bool, typer.Option("--wait", help="With --to: wait until its worker has read them, and tell how fast it was.")
+]
 _AsJson = Annotated[bool, typer.Option("--json", help="The plan as JSON, for programs.")]
 
 
@@ -70,6 +74,7 @@ def fetch(
     since: Since = None,
     until: Until = None,
     yes: _Yes = False,
+    wait: _Wait = False,
     rate: Rate = USUAL_RATE,
     as_json: _AsJson = False,
 ) -> None:
@@ -83,11 +88,11 @@ def fetch(
 
     Example: leadstream replay fetch --page 106777055130587 --since 2026-11-23T18:00 --yes
     """
-    choice = _choice(to, page, form, lead, since=since, until=until)
+    choice = _choice(to, page, form, lead, since=since, until=until, wait=wait)
     if isinstance(choice, Choice):
         _send(RAW, choice, lambda: of_raw(choice), fetched_again, yes=yes, rate=rate, as_json=as_json)
     else:
-        _move("fetch", choice, yes=yes, as_json=as_json)
+        _move("fetch", choice, yes=yes, wait=wait, as_json=as_json)
 
 
 @replay.command(name="map")
@@ -100,6 +105,7 @@ def map_(
     since: Since = None,
     until: Until = None,
     yes: _Yes = False,
+    wait: _Wait = False,
     rate: Rate = USUAL_RATE,
     as_json: _AsJson = False,
 ) -> None:
@@ -109,15 +115,15 @@ def map_(
     --lead the newest answer of each such lead is written there again instead, with the timestamp it has, so that it is
     kept no longer; workers may run. --since and --until are of when it was fetched.
 
-    Example: leadstream replay map --to earliest --yes
+    Example: leadstream replay map --to earliest --yes --wait
 
     Example: leadstream replay map --form 2381764112176533 --yes
     """
-    choice = _choice(to, page, form, lead, since=since, until=until)
+    choice = _choice(to, page, form, lead, since=since, until=until, wait=wait)
     if isinstance(choice, Choice):
         _send(DETAILS, choice, lambda: _of_details(choice), mapped_again, yes=yes, rate=rate, as_json=as_json)
     else:
-        _move("map", choice, yes=yes, as_json=as_json)
+        _move("map", choice, yes=yes, wait=wait, as_json=as_json)
 
 
 def _choice(
@@ -128,12 +134,15 @@ def _choice(
     *,
     since: datetime | None,
     until: datetime | None,
+    wait: bool,
 ) -> Target | Choice:
     """The one that is asked for; BadParameter (exit code 2) for none, and for several."""
     asked: dict[Kind, str | None] = {"page": page, "form": form, "lead": lead}
     choices = [Choice(kind=kind, id=id_, since=since, until=until) for kind, id_ in asked.items() if id_ is not None]
     if len(choices) + (to is not None) != 1:
         raise typer.BadParameter("say one of these: --to, --page, --form, --lead.")
+    if wait and to is None:
+        raise typer.BadParameter("--wait goes with --to: what is sent again is sent when the command ends.")
     if to is None:
         return choices[0]
     if since or until:
@@ -185,7 +194,7 @@ def _send(
     typer.echo(f"Done: {sent} sent.{left}", err=True)
 
 
-def _move(worker: _Worker, to: Target, *, yes: bool, as_json: bool) -> None:
+def _move(worker: _Worker, to: Target, *, yes: bool, wait: bool, as_json: bool) -> None:
     settings = read(KafkaSettings)
     topics, cluster = Topics(prefix=settings.topic_prefix), admin_client(settings)
     with _told():
@@ -194,12 +203,14 @@ def _move(worker: _Worker, to: Target, *, yes: bool, as_json: bool) -> None:
         _show(planned, as_json=as_json)
         if planned.refusal:
             raise ReplayRefused(planned.refusal)
-        if yes:
-            apply(cluster, planned)
-    if yes:
+        if not yes:
+            typer.echo("Nothing was done. The same with --yes does it.", err=True)
+            return
+        dead_since = waiting.dead_ends(settings) if wait else {}
+        apply(cluster, planned)
         typer.echo(f"Done. `leadstream work {worker}` reads on from there.", err=True)
-    else:
-        typer.echo("Nothing was done. The same with --yes does it.", err=True)
+        if wait:
+            waiting.wait(settings, worker, planned, dead_since)
 
 
 @contextmanager

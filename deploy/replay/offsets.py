@@ -53,6 +53,11 @@ class Plan:
         return sum(move.records for move in self.moves)
 
     @property
+    def places(self) -> Sequence[tuple[str, int]]:
+        """Topic and partition of each move."""
+        return [(move.topic, move.partition) for move in self.moves]
+
+    @property
     def refusal(self) -> str | None:
         """Why it cannot be done now, and what to do about it."""
         if not self.members:

@@ -13,6 +13,7 @@ import typer
 from deploy.account import status
 from deploy.dead import dead
 from deploy.demo import demo
+from deploy.mapping import mapping
 from deploy.parent import Program, listen, supervise
 from deploy.parked import parked
 from deploy.replay import replay
@@ -46,6 +47,7 @@ work = typer.Typer(help="A worker; run more of them for more.", no_args_is_help=
 app.add_typer(work, name="work")
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(topics, name="topics")
+app.add_typer(mapping, name="mapping")
 app.add_typer(replay, name="replay")
 app.add_typer(dead, name="dead")
 app.add_typer(parked, name="parked")

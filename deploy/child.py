@@ -1,6 +1,6 @@
 """What a parent starts: one program, told to stop by SIGTERM or by its parent's end, telling its state every second.
 
-Not for people: `leadstream serve` and `leadstream work` start it.
+Not for people: `leadstream serve`, `leadstream work` and `leadstream connect watch` start it.
 """
 
 import asyncio
@@ -84,6 +84,10 @@ def _program(name: str, sock: int | None) -> Callable[[asyncio.Event, Report], A
             from processors.app import work_retry  # noqa: PLC0415  see above
 
             return work_retry
+        case "connect", _:
+            from deploy.connect import watch  # noqa: PLC0415  see above
+
+            return watch
         case _:
             raise ValueError(name)
 

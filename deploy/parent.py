@@ -1,4 +1,5 @@
-"""A small parent for `serve` and `work`: it keeps its children alive, and answers for their health on the admin port.
+"""A small parent for `serve`, `work` and `connect watch`: it keeps its children alive, and answers for their health on
+the admin port.
 
 A child is a process of its own, so that one which may no longer promise anything can simply end. It tells its state
 every second through a pipe; one that falls silent is ended, one that ends is started again after a growing pause. When

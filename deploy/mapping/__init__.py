@@ -1,5 +1,3 @@
-"""`leadstream mapping`: mapping files, from a first one to the one that goes live."""
+"""Mapping files: a first one, what is wrong with one, and what it makes of real leads."""
 
-from deploy.mapping.cli import mapping
-
-__all__ = ["mapping"]
+from .cli import mapping as mapping

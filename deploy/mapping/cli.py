@@ -4,7 +4,10 @@ import typer
 
 from processors.mapping.editing import editor_schema
 
+from .preview import preview
+
 mapping = typer.Typer(help="Mapping files: which lead fields go to which CRM topic.", no_args_is_help=True)
+mapping.command()(preview)
 
 
 @mapping.command()

@@ -33,7 +33,7 @@ FIRST_SECONDS = 3.0  # within these a page is looked at that was not before: who
 UNANSWERED_SECONDS = 60.0  # until a page is looked at again that was not answered
 APART = 0.1  # seconds between two calls: thousands of pages do not spend an app's budget in a minute
 _FEWER = 10  # forms at once, where Meta does not answer for more
-_MOST_CALLS = 1000  # for the list of one page; one that goes on behind them has no end
+MOST_CALLS = 1000  # for the list of one page; one that goes on behind them has no end
 _JITTER = 0.1  # of the time between two looks
 
 
@@ -155,7 +155,7 @@ class FormWatch:
                 return True
         before, look.after = look.after, listed.after
         look.calls += 1
-        return look.after not in (None, before) and look.calls < _MOST_CALLS
+        return look.after not in (None, before) and look.calls < MOST_CALLS
 
     async def _list(self, look: _Look) -> Page:
         try:

@@ -91,6 +91,15 @@ def test_a_lead_between_two_looks_goes_with_the_version_that_has_its_questions()
     assert looks.at(150, "a", "b") == snapshot(edited)
 
 
+def test_a_lead_whose_questions_only_a_much_later_version_has_goes_with_that() -> None:
+    """A look may have met an answer of Meta's that was out of date."""
+    looks = Looks()
+    for moment, key in ((100, "a"), (200, "b"), (300, "c")):
+        looks.see(node(key), moment)
+
+    assert looks.at(150, "c") == snapshot(node("c"))
+
+
 def test_a_lead_of_a_person_who_had_the_form_open_goes_with_the_version_before() -> None:
     looks = Looks()
     looks.see(before := node("a", "b"), 100)
@@ -228,16 +237,21 @@ def test_a_worker_whose_clock_is_behind_is_heard_all_the_same() -> None:
 
 
 def test_two_that_see_a_version_at_once_tell_of_one_change() -> None:
+    """And each of them knows what the other's record leaves out."""
     one, other = Looks(), Looks()
+    first, second = node("a", name="Spring"), node("a", name="Summer")
     for looks in (one, other):
-        looks.see(node("a"), 100)
-    one.see(node("b"), 200)
-    other.see(node("b"), 201)
+        looks.see(node("c"), 50)
+        looks.see(first, 100)
+    one.see(second, 200)
+    other.see(second, 250)
     one.history.follow(received(other.told[-1]))
 
-    assert one.at(150, "a") == snapshot(node("a"))
-    assert one.at(200, "b") == snapshot(node("b"))
-    assert one.see(node("b"), 300) == ()
+    assert one.at(150, "a") == snapshot(first)
+    assert one.at(200, "a") == snapshot(second)
+    assert one.see(second, 300) == ()
+    one.see(following := node("c", "d"), 400)
+    assert one.at(200, "c") == snapshot(following)
 
 
 def test_the_second_in_which_a_version_was_seen_is_that_of_the_version() -> None:

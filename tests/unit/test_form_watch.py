@@ -16,7 +16,7 @@ from ingest.records import ACCESS, FORMS
 from processors.access import AccessStates
 from processors.asking import Asking
 from processors.form_history import FormHistory
-from processors.form_watch import FIRST_SECONDS, UNANSWERED_SECONDS, FormWatch
+from processors.form_watch import FIRST_SECONDS, MOST_CALLS, UNANSWERED_SECONDS, FormWatch
 from processors.governor import Governor
 from tests.doubles import Broker
 
@@ -50,6 +50,7 @@ class Meta:
         self.usage = Usage()
         self.calls: list[tuple[str, str | None]] = []  # page or form, and cursor
         self.back_to: str | None = None  # the cursor behind the last form
+        self.is_endless = False
 
     async def forms(self, page: PageAccess, after: str | None = None, *, limit: int = FORMS_AT_ONCE) -> Page:
         self.calls.append((page.page_id, after))
@@ -59,7 +60,7 @@ class Meta:
             raise Unavailable("unknown-error", code=1, subcode=99)
         forms, first = self.forms_of[page.page_id], int(after or 0)
         last = first + limit
-        cursor = str(last) if last < len(forms) else self.back_to
+        cursor = str(last) if last < len(forms) or self.is_endless else self.back_to
         return Page(items=tuple(forms[first:last]), after=cursor, usage=self.usage)
 
     async def form(self, form_id: str, page: PageAccess) -> Answer:
@@ -248,6 +249,13 @@ def test_a_list_that_leads_back_to_itself_ends() -> None:
     assert len(desk.first_look()) == 2
 
 
+def test_a_list_without_an_end_ends() -> None:
+    desk = Desk()
+    desk.meta.is_endless = True
+    desk.meta.forms_of["1"] = [form("10", "a")]
+    assert len(desk.first_look()) == MOST_CALLS
+
+
 def test_forms_that_may_not_be_listed_are_said_once_and_break_nothing() -> None:
     desk = Desk()
     desk.meta.refusals["1"] = AccessLost("permission", scope="page", code=200)
@@ -300,6 +308,18 @@ def test_a_page_whose_budget_is_nearly_used_up_is_left_to_its_leads() -> None:
     assert desk.look(60) == []
     assert len(desk.look(3600)) == 4
     assert len(desk.told) == 200
+
+
+def test_a_page_whose_budget_is_nearly_used_up_is_not_asked_about_what_has_changed() -> None:
+    desk = Desk()
+    desk.meta.forms_of["1"] = [form("10", "a")]
+    desk.first_look()
+    desk.meta.forms_of["1"] = [form("10", "b")]
+    desk.meta.usage = Usage(page=Load(calls=80, cpu_time=0, total_time=0))
+    assert desk.next_look() == [("1", None)]
+    desk.meta.usage = Usage()
+    assert desk.look(3601) == [("1", None), ("10", None)]
+    assert desk.told[1:] == [("10", "ACTIVE", ["b"])]
 
 
 @pytest.mark.parametrize("state", ["paused", "broken"])

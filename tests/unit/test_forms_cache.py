@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 import stamina
+from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
@@ -221,6 +222,20 @@ def test_another_version_may_explain_what_the_one_before_did_not() -> None:
     assert cache.meta.asked == 4
 
 
+def test_a_version_that_another_worker_has_told_has_an_old_question_asked_about_anew() -> None:
+    cache = Cache()
+    cache.meta.questions = ["a"]
+    cache.get("a", "b")
+    news = cache.history.news("10", "1", snapshot({**cache.meta.node, "name": "Summer"}), now=1000)
+    assert news is not None
+    cache.history.put(news.version)
+
+    cache.seconds = 5
+    cache.meta.questions = ["a", "b"]
+    assert cache.get("a", "b") == snapshot(cache.meta.node)
+    assert cache.meta.asked == 2
+
+
 def test_a_form_that_may_not_be_read_is_not_asked_for_every_question_either() -> None:
     cache = Cache(AccessLost("permission", scope="page", code=200))
     for number in range(20):
@@ -252,7 +267,11 @@ def test_a_worker_that_starts_tells_nothing_of_a_form_that_is_known() -> None:
     assert (second.meta.asked, second.broker.records) == (1, [])
 
 
-def test_an_archived_form_is_told_and_an_event() -> None:
+def test_an_archived_form_is_a_record_an_event_and_counted() -> None:
+    def counted() -> float:
+        return REGISTRY.get_sample_value("leadstream_form_events_total", {"kind": "archived"}) or 0.0
+
+    before = counted()
     cache = Cache()
     cache.get()
     cache.seconds += FRESH_SECONDS
@@ -266,6 +285,7 @@ def test_an_archived_form_is_told_and_an_event() -> None:
         "1",
         "ARCHIVED",
     )
+    assert counted() == before + 1
     assert len(cache.broker.records) == 2
 
 

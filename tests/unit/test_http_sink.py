@@ -175,6 +175,7 @@ def sink_of(log: Log, crm: Crm, letters: Letters | None = None, **settings: str)
 
 def filled(sink: Sink, log: Log) -> Sink:
     while log.messages and not callable(log.messages[0]):
+        assert not log.is_paused
         sink.add(0)
     return sink
 
@@ -216,7 +217,7 @@ def test_a_record_delivered_again_has_the_key_it_had(crm: Crm) -> None:
 
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 503])
 def test_what_the_crm_cannot_take_now_is_sent_again_before_what_follows(
-    crm: Crm, status: int, monkeypatch: pytest.MonkeyPatch
+    crm: Crm, status: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     waits = waits_of(monkeypatch)
     crm.answers = [(status, {}), (status, {"Retry-After": "7"})]
@@ -225,6 +226,8 @@ def test_what_the_crm_cannot_take_now_is_sent_again_before_what_follows(
     assert [lead for _, lead, _ in crm.calls] == ["A", "A", "A", "B"]
     assert 0 < waits[0] <= 1
     assert waits[1:] == [7, 0, 0]
+    assert f"crm-0-1: the CRM answers {status}; again in 7.0 s" in caplog.text
+    assert TOKEN not in caplog.text
     assert log.committed == [{0: 3}]
 
 

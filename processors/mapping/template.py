@@ -13,7 +13,8 @@ Kind = Literal["value", "standard", "field", "tracking", "lead"]
 _PLACE = re.compile(r"\{([^{}]*)\}")
 _SEPARATORS = " \t\n\u00a0,;:/|·\u2013\u2014-"
 _BRACKETS = (("(", ")"), ("[", "]"))
-_CLOSING = (".", "!", "?", ")", "]")  # which no separator stands before
+_OPENING = ("(", "[")  # which no separator stands behind
+_CLOSING = (".", "!", "?", ")", "]")  # nor before these
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def _joined(before: str, after: str, *, begins: bool) -> str:
         if before.endswith(opening) and after.startswith(closing):
             before, after = before[:-1], after[1:]
     left, right = before.rstrip(_SEPARATORS), after.lstrip(_SEPARATORS)
-    if (begins and not left) or right.startswith(_CLOSING):
+    if (begins and not left) or left.endswith(_OPENING) or right.startswith(_CLOSING):
         return left + right
     separators = (before[len(left) :], after[: len(after) - len(right)])
     return left + next((each for each in separators if each.strip()), max(separators)) + right

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from processors.lead import normalise
 from processors.lead.form import Question, read_form
 from processors.lead.loose import a_text, dump
 from processors.lead.standard import BY_TYPE
@@ -43,6 +44,7 @@ class AskedForm:
     questions: Mapping[str, Question]
     tracking: frozenset[str]
     disclaimers: Mapping[str, str | None]  # each checkbox's text by its key
+    verifies_phone: bool  # by SMS: what came of it is answered though it is no question
 
     def __str__(self) -> str:
         return f"form {self.form_id} ({self.name})"
@@ -113,6 +115,8 @@ def asked(record: shapes.Form) -> AskedForm:
         questions=form.questions,
         tracking=form.tracking,
         disclaimers={box.key: box.text for box in form.checkboxes},
+        verifies_phone=bool(normalise.boolean(record["form"].get("is_phone_sms_verify_enabled")))
+        or any(question.type == "PHONE_OTP" for question in form.questions.values()),
     )
 
 

@@ -91,6 +91,21 @@ def read_file(path: Path, *, file: str | None = None) -> Loaded:
     return read_mapping(text, file=name)
 
 
+def read_files(paths: Map[str, Path]) -> list[Loaded]:
+    """The mappings in files, by what problems name them. `BadMapping` with all that is wrong in all of them."""
+    loaded: list[Loaded] = []
+    problems: list[Problem] = []
+    for name, path in paths.items():
+        try:
+            loaded.append(read_file(path, file=name))
+        except BadMapping as bad:
+            problems += bad.problems
+    problems += _doubles(loaded)
+    if problems:
+        raise BadMapping(problems)
+    return loaded
+
+
 def read_folder(folder: Path) -> list[Loaded]:
     """The mappings of a folder, by the names of their files. `BadMapping` with all that is wrong in all files.
 
@@ -101,18 +116,9 @@ def read_folder(folder: Path) -> list[Loaded]:
     except OSError as error:
         reason = f"cannot be read ({error.strerror}): is MAPPING_DIR right?"
         raise BadMapping([Problem(file=str(folder), line=0, field="", message=reason)]) from None
-    loaded: list[Loaded] = []
-    problems: list[Problem] = []
-    for name in names:
-        if name.endswith((".yaml", ".yml")) and not name.startswith("."):
-            try:
-                loaded.append(read_file(folder / name, file=name))
-            except BadMapping as bad:
-                problems += bad.problems
-    problems += _doubles(loaded)
-    if problems:
-        raise BadMapping(problems)
-    return loaded
+    return read_files(
+        {name: folder / name for name in names if name.endswith((".yaml", ".yml")) and not name.startswith(".")}
+    )
 
 
 def _doubles(loaded: Iterable[Loaded]) -> Iterator[Problem]:

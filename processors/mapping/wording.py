@@ -108,6 +108,9 @@ def _none_of(value: str, known: list[str]) -> str:
 
 
 def _no_part(kind: str, value: object, otherwise: str) -> str:
+    if isinstance(value, dict) and len(value) > 1:
+        names = " and ".join(f"`{name}`" for name in value)
+        return f"a {kind} is one thing, this has {names}: a - before each, or one further to the right?"
     if isinstance(value, dict) and len(value) == 1:
         word = str(next(iter(value)))
         if kind == "transform" and word in get_args(file.Plain):

@@ -129,7 +129,10 @@ class TestGrammar:
             ("from: [lead: page]", "from[0].lead: `page` is not known here (did you mean page_id?)"),
             ("from: [feild: x]", "from[0]: `feild` is no source (did you mean field?)"),
             ("from: [email]", "from[0]: a source is one of these with a value: standard, field, question,"),
-            ("from: [{standard: email, field: x}]", "from[0]: a source is one thing, this has `standard` and `field`: a -"),
+            (
+                "from: [{standard: email, field: x}]",
+                "from[0]: a source is one thing, this has `standard` and `field`: a -",
+            ),
             ("from: [field: ]", "from[0].field: is empty"),
             ("from: [field: [a]]", "from[0].field: should be a text"),
             ("from: {field: x}", "from: should be a list, each entry after a -"),

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from deploy.account import status
+from deploy.connect import connect
 from deploy.dead import dead
 from deploy.demo import demo
 from deploy.mapping import mapping
@@ -48,6 +49,7 @@ app.add_typer(work, name="work")
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(topics, name="topics")
 app.add_typer(mapping, name="mapping")
+app.add_typer(connect, name="connect")
 app.add_typer(replay, name="replay")
 app.add_typer(dead, name="dead")
 app.add_typer(parked, name="parked")

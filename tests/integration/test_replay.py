@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -18,9 +20,10 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, To
 # Public, but brought into the module without saying so.
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
+from deploy.account import take_account
 from deploy.replay import Move, ReplayRefused, apply, plan
 from ingest.meta.notification import Notification
-from ingest.records import DETAILS, PARKED, RAW
+from ingest.records import DEAD, DETAILS, LEADS, PARKED, RAW
 from tests.commands import Commands
 from tests.programs import System, eventually
 
@@ -175,6 +178,48 @@ def test_the_command_shows_first_moves_when_told_and_refuses_under_a_worker(grou
     assert "Stop every `leadstream work map`" in refused.stderr
     eventually(lambda: leadstream("--yes").returncode == 0, 20, "the replay")
     assert group.stands() == [0, 0]
+
+
+def test_a_replay_that_waits_ends_when_its_worker_has_read_all_and_tells_what_became_dead(
+    system: System, tmp_path: Path
+) -> None:
+    """It says so while no worker runs; and the group stands at the end."""
+    leadstream = Commands(system, tmp_path)
+    system.start("serve").wait_ready()
+    system.start("work", "fetch").wait_ready()
+    system.graph.wait(system.graph.deliver(system.webhook, 300, changes_per_post=5).job)
+    leads = set(system.graph.acknowledged())
+    eventually(lambda: leads <= system.keys(DETAILS), 60, "the details")
+    broken = Producer({"bootstrap.servers": system.env["KAFKA_BOOTSTRAP_SERVERS"], "log_level": 0})
+    broken.produce(system.topics(DETAILS), b"no frame", b"4711")
+    assert broken.flush(15) == 0
+    calls = system.graph.calls().total
+
+    replay = system.start("replay", "map", "--to", "earliest", "--yes", "--wait")
+    eventually(lambda: "No worker of" in replay.log.read_text(), 30, "that no worker runs")
+    assert not replay.has_ended
+    system.start("work", "map").wait_ready()
+    assert replay.ended(60) == 0
+    said = replay.log.read_text()
+    assert re.search(r"Read: at most 301 records in [0-9.]+ s, \d+ a second\.", said)
+    assert "  1 became dead: not-framed" in said
+    assert system.keys(LEADS) == leads
+    [lag] = [lag for group, lag in take_account(system.kafka, tmp_path / "books").lags.items() if group == "map"]
+    assert (lag.records, system.graph.calls().total) == (0, calls)
+    assert leadstream("replay", "fetch", "--page", "1", "--wait").returncode == 2
+
+
+def test_whoever_stops_waiting_stops_nothing_else(system: System) -> None:
+    put = Producer({"bootstrap.servers": system.env["KAFKA_BOOTSTRAP_SERVERS"], "log_level": 0})
+    put.produce(system.topics(DETAILS), b"no frame", b"4711")
+    assert put.flush(15) == 0
+    replay = system.start("replay", "map", "--to", "earliest", "--yes", "--wait")
+    eventually(lambda: "Waiting" in replay.log.read_text(), 30, "that it waits")
+    replay.signal(signal.SIGINT)
+    assert replay.ended(20) == 0
+    assert "You stopped waiting at 0 of 1" in replay.log.read_text()
+    system.start("work", "map").wait_ready()
+    eventually(lambda: len(system.records(DEAD)) == 1, 30, "what was moved is read")
 
 
 def test_fetch_replayed_from_the_first_record_asks_for_each_lead_once(system: System, tmp_path: Path) -> None:

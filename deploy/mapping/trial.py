@@ -85,11 +85,11 @@ class Summary:
 def newest(reader: ReadsTopics, topic: str, last: int) -> list[Received]:
     """The newest record of each of the `last` leads that arrived, in their order. Erased ones are none."""
     bounds = reader.bounds(topic)
-    ends = {partition: end for partition, (_, end) in bounds.items()}
     span = last
     while True:  # of a compacted topic nobody knows how many records a span of offsets holds
-        found = _newest_of_each(reader, topic, since={partition: end - span for partition, end in ends.items()})
-        if len(found) >= last or all(end - span <= first for first, end in bounds.values()):
+        since = {partition: max(first, end - span) for partition, (first, end) in bounds.items()}
+        found = _newest_of_each(reader, topic, since=since)
+        if len(found) >= last or all(since[partition] == first for partition, (first, _) in bounds.items()):
             return sorted(heapq.nlargest(last, found, key=_moment), key=_moment)
         span *= _WIDER
 

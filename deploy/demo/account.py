@@ -1,4 +1,4 @@
-"""What became of everything that was delivered, read from the topics themselves: raw, fates, dead letters and leads."""
+"""What became of everything that was delivered, read from the topics: raw, fates, dead letters, leads, CRM records."""
 
 import json
 from collections import Counter
@@ -11,6 +11,7 @@ from ingest.records import DEAD, FATES, LEADS, OTHER, RAW, UPDATES, Received, To
 from schemas.shapes import Fate
 
 from .deliveries import Kind
+from .sales import TOPIC
 
 _DOOR = (RAW, UPDATES, OTHER, DEAD)
 # What waits, is parked or on its way back has no end yet, and what was fetched is not mapped yet.
@@ -36,6 +37,8 @@ class Account:
         self.delivered: dict[str, list[Received]] = {}  # by the header `delivery`
         self.leads: dict[str, Received] = {}  # by lead id, the last one
         self.produced = 0  # records on leads.v1, those of replays included
+        self.rows: dict[str, Received] = {}  # of the CRM topic, by lead id, the last one
+        self.rows_produced = 0
         self._reader = reader
         self._topics = topics
         self._stands: dict[str, dict[int, int]] = {}
@@ -59,6 +62,9 @@ class Account:
             self.produced += 1
             self.leads[(received.key or b"").decode()] = received
             self._mapped.add(received.origin)
+        for received in self._new(TOPIC):
+            self.rows_produced += 1
+            self.rows[(received.key or b"").decode()] = received
 
     def outcome(self, record: Received) -> Outcome:
         """What a record of the door has become so far."""

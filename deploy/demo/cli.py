@@ -21,9 +21,10 @@ from ingest.reading import Reader, ReadingError
 from ingest.registry import RegistryError
 
 from .programs import NAMES, ProgramFailed, Programs
+from .sales import TOPIC
 from .stage import Stage
 from .story import DemoFailed, Story
-from .world import World, delete_topics, make_topics, open_world
+from .world import World, apply_topics, delete_topics, open_world
 
 _FAILURES = (
     ClusterError,
@@ -81,11 +82,11 @@ def _play(home: Path, stage: Stage, *, keep: bool) -> None:
             "The world outside",
             "A real Kafka, a real schema registry, and a double of Meta's Graph API, on this machine.",
         )
-        world = open_world(home / "sandbox", stage)
+        world = open_world(home, stage)
         programs = Programs(home, world.environment)
         if "kafka" in world.yours:
             at_the_end.callback(_clear, world, programs, stage)
-        make_topics(world)
+        apply_topics(world)
         stage.step(f"topics and schemas: made as declared, under the prefix {world.kafka.topic_prefix}")
         with Reader(world.kafka) as reader:
             _tell(Story(world, programs, reader, stage), stage)
@@ -106,12 +107,18 @@ def _tell(story: Story, stage: Stage) -> None:
     story.deliver()
     stage.heading("The leads", "Avro, keyed by lead, with every answer as it was given. These people are made up.")
     leads = story.leads()
+    stage.heading("A topic for your CRM", "The same leads by a mapping file: flat, in the CRM's own fields and codes.")
+    rows = story.rows(leads)
     stage.heading(
         "What became of each delivery", "As the topics themselves tell it: nothing is dropped without a word."
     )
     story.outcomes()
-    stage.heading("A replay", "Say the mapping had a defect: map reads Meta's answers again, and Meta is not asked.")
-    story.replay(leads)
+    stage.heading(
+        "A replay",
+        "Sales asks for one more field, of past leads too: map reads Meta's answers again, Meta is not asked.",
+    )
+    story.grow()
+    story.replay(leads, rows)
 
 
 def _tell_how_to_look(world: World, programs: Programs, home: Path, stage: Stage) -> None:
@@ -124,6 +131,8 @@ def _tell_how_to_look(world: World, programs: Programs, home: Path, stage: Stage
     for line in (
         f"set -a; . {shlex.quote(str(settings))}; set +a",
         "leadstream tail --follow",
+        f"leadstream tail --topic {TOPIC} --last 3",
+        f"leadstream mapping preview {shlex.quote(str(world.mapping))} --last 3",
         f"leadstream sandbox deliver --leads 500 --home {shlex.quote(str(home / 'sandbox'))}",
         f"tail -f {shlex.quote(str(home))}/*/log",
         f"leadstream demo --stop{option}",
@@ -157,7 +166,7 @@ def _delete(home: Path) -> None:
     """What it wrote, its logs too; the downloads stay."""
     Sandbox(home / "sandbox").wipe()
     (home / "env").unlink(missing_ok=True)
-    for name in NAMES:
+    for name in (*NAMES, "mappings"):
         shutil.rmtree(home / name, ignore_errors=True)
 
 

@@ -4,25 +4,26 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import zip_longest
+from pathlib import Path
 
 from rich.table import Table
-from rich.text import Text
 
 from deploy import replay
 from deploy.reading import Decoder
 from deploy.sandbox.graph.admin import GraphAdmin
-from deploy.tail import LEAD_COLUMNS, lead_row
 from deploy.topics import admin_client
 from ingest.reading import Reader
 from ingest.records import DETAILS, LEADS, RAW
+from processors.mapping.file import UNMAPPED
 from schemas.shapes import Lead
 
+from . import sales
 from .account import Account, Outcome
 from .deliveries import HISTORY, Answered, Delivery, ten
+from .pictures import Row, in_full, leads_table, rows_table
 from .programs import NAMES, Programs
 from .stage import Stage
-from .world import World
+from .world import World, apply_topics
 
 _OUTCOMES_WITHIN = 60.0  # seconds
 _LOOK_EVERY = 0.3
@@ -116,22 +117,46 @@ class Story:
         leads = self._leads()
         if strangers := len(leads.keys() - promised):
             raise DemoFailed(f"{strangers} leads on {LEADS} were promised to nobody")
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        for column, width in LEAD_COLUMNS.items():
-            # Half an id is none; where there is little room, names give way.
-            whole = column in {"lead", "telephone", "through"}
-            table.add_column(column, no_wrap=True, min_width=width if whole else None, max_width=width)
-        for lead in leads.values():
-            table.add_row(*lead_row(lead))
-        self._stage.table(table)
+        self._stage.table(leads_table(leads.values()))
         self._stage.conclude(
             f"{len(promised)} leads were promised by a 200, and {len(leads)} are here. One of them in full:"
         )
         agreed = [lead for lead in leads.values() if lead["disclaimers"]]
-        self._stage.table(_in_full(min(agreed, key=lambda lead: len(lead["answers"]))))
+        self._stage.table(in_full(min(agreed, key=lambda lead: len(lead["answers"]))))
         return leads
 
-    def replay(self, before: Mapping[str, Lead]) -> None:
+    def rows(self, leads: Mapping[str, Lead]) -> Mapping[str, Row]:
+        """Each of the leads as the CRM gets it, one of each form as a table, and what no field took of one."""
+        self._wait(
+            lambda: leads.keys() <= self._account.rows.keys(),
+            lambda: f"{len(leads.keys() - self._account.rows.keys())} leads are not on {sales.TOPIC}",
+        )
+        rows = self._rows()
+        if strangers := len(rows.keys() - leads.keys()):
+            raise DemoFailed(f"{strangers} records on {sales.TOPIC} are of no lead")
+        one_of_each = {leads[lead_id]["form_id"]: row for lead_id, row in rows.items()}
+        self._stage.table(rows_table(one_of_each.values()))
+        self._stage.conclude(f"{len(rows)} of {len(leads)} leads are on {sales.TOPIC}, here one of each form.")
+        self._stage.step(f"{_near(sales.SHIPPED)} says where each field comes from, and it is the topic's schema.")
+        kept = [row for row in rows.values() if row[UNMAPPED]]
+        if not kept:
+            raise DemoFailed(f"nothing was left unmapped: {sales.SHIPPED} takes every answer of every form")
+        row = min(kept, key=lambda row: ("disclaimers" not in str(row[UNMAPPED]), len(str(row[UNMAPPED]))))
+        self._stage.step(f"What no field takes stays with the lead, such as this of {row['lead_id']}:")
+        self._stage.step(f"  {row[UNMAPPED]}")
+        return rows
+
+    def grow(self) -> None:
+        """Changes the mapping file, and has its topic follow."""
+        sales.grow(self._world.mapping)
+        self._stage.step(f"{self._world.mapping.name} gets the field `{sales.FIELD}`; `leadstream topics apply` does")
+        told = apply_topics(self._world)
+        for sentence in told:
+            self._stage.step(f"  {sentence.removeprefix(self._world.kafka.topic_prefix)}")
+        if len(told) != 1 or f"+ {sales.FIELD} " not in told[0]:
+            raise DemoFailed(f"a field more in {sales.SHIPPED.name} is not the one difference to mend: {told}")
+
+    def replay(self, before: Mapping[str, Lead], rows_before: Mapping[str, Row]) -> None:
         """Map again from the first record on, and hold each lead against what it was."""
         cluster, group, topic = (
             admin_client(self._world.kafka),
@@ -146,25 +171,51 @@ class Story:
         planned = replay.plan(cluster, group, topic, "earliest")
         replay.apply(cluster, planned)
         self._stage.step(f"map is stopped, and its group set back to the first of {planned.records} records")
-        self._account.take_outcomes()
-        produced = self._account.produced
+        account = self._account
+        account.take_outcomes()
+        produced, rows_produced = account.produced, account.rows_produced
         began = time.monotonic()
         self._programs.start("map")
         ready = self._programs.wait_ready("map", self._stage)
-        self._wait(
-            lambda: self._account.produced - produced >= planned.records,
-            lambda: f"{self._account.produced - produced} of {planned.records} leads came again",
-        )
+
+        def came() -> int:
+            return min(account.produced - produced, account.rows_produced - rows_produced)
+
+        self._wait(lambda: came() >= planned.records, lambda: f"{came()} of {planned.records} leads came again")
         seconds = time.monotonic() - began
         after = self._leads()
         equal = sum(after.get(lead_id) == lead for lead_id, lead in before.items())
+        grown = self._grown(rows_before)
         asked = self._graph.calls().total - calls
         self._stage.step(
             f"map started again: {planned.records} leads came again in {seconds:.1f} s ({ready:.1f} s to start)"
         )
+        self._stage.step(
+            f"{grown} of {len(rows_before)} records for the CRM have `{sales.FIELD}` now, and else are equal."
+        )
         self._stage.step(f"{equal} of {len(before)} leads are identical, and Meta was asked {asked} times.")
         if not equal == len(before) == len(after) or asked:
             raise DemoFailed("the replay did not bring the same leads again without asking Meta")
+        if not grown == len(rows_before) == len(account.rows):
+            raise DemoFailed(
+                f"the replay did not give each record on {sales.TOPIC} its `{sales.FIELD}` and nothing else"
+            )
+
+    def _grown(self, before: Mapping[str, Row]) -> int:
+        """How many records have the new field, and are as they were but for it."""
+        after = self._rows()
+        return sum(
+            after[lead_id].get(sales.FIELD) is not None
+            and after[lead_id] == {**row, sales.FIELD: after[lead_id][sales.FIELD]}
+            for lead_id, row in before.items()
+            if lead_id in after
+        )
+
+    def _rows(self) -> Mapping[str, Row]:
+        """The newest record of each lead, read with the schema that its topic has now."""
+        world = self._world
+        decode: Decoder[dict[str, object]] = Decoder(world.registry, None, subject=world.topics.subject(sales.TOPIC))
+        return {lead_id: decode(found.value or b"") for lead_id, found in sorted(self._account.rows.items())}
 
     def _leads(self) -> Mapping[str, Lead]:
         return {lead_id: self._decode(found.value or b"") for lead_id, found in sorted(self._account.leads.items())}
@@ -182,20 +233,6 @@ class Story:
             time.sleep(_LOOK_EVERY)
 
 
-def _in_full(lead: Lead) -> Table:
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for name in ("created_at", "source", "form_name", "form_locale", "form_version", "is_organic", "ad_name", "email"):
-        table.add_row(Text(name, style="bold"), str(lead[name]))
-    for answer in lead["answers"]:
-        said = [text or value for text, value in zip_longest(answer["option_texts"], answer["values"])]
-        label = Text.assemble(("answer ", "bold"), answer["type"] or "tracking")
-        table.add_row(label, f"{answer['question'] or answer['key']}  {', '.join(map(repr, said)) or 'not answered'}")
-    for box in lead["disclaimers"]:
-        label = Text.assemble(("consent ", "bold"), "yes" if box["is_checked"] else "no")
-        table.add_row(label, box["text"])
-    return table
-
-
 def _in_words(outcome: Outcome, count: int) -> str:
     kind = {"kept": "kept as it came", "dead": "dead letter"}.get(outcome.kind, outcome.kind)
     return _counted(kind, count) + (f" ({outcome.reason})" if outcome.reason else "")
@@ -203,3 +240,8 @@ def _in_words(outcome: Outcome, count: int) -> str:
 
 def _counted(what: str, count: int) -> str:
     return f"{count} {what}" + ("s" if what == "lead" and count != 1 else "")
+
+
+def _near(path: Path) -> str:
+    """As short as it can be said from where we are."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,9 @@ from deploy.topics import ClusterError, admin_client, apply, plan
 from ingest.records import Topics
 from ingest.registry import open_registry
 from ingest.settings import KafkaSettings, RegistrySettings, read
+from processors.mapping.reading import read_folder
+
+from . import sales
 
 PREFIX = "demo-"
 
@@ -23,12 +26,15 @@ _PATIENCE = 15.0  # seconds for a broker to answer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """Settings in both forms, for us and as the environment of the programs; and which parts are the user's own."""
+    """Settings in both forms, for us and as the environment of the programs; which parts are the user's own; and the
+    mapping file, in a folder of its own.
+    """
 
     kafka: KafkaSettings
     registry: RegistrySettings
     environment: Mapping[str, str]
     yours: frozenset[PartName]
+    mapping: Path
 
     @property
     def topics(self) -> Topics:
@@ -40,8 +46,8 @@ class World:
 
 
 def open_world(home: Path, progress: Progress) -> World:
-    """Starts what does not run. SandboxError or SettingsError when it cannot be had."""
-    sandbox = Sandbox(home, FREE_PORTS, given_by_settings())
+    """Starts what does not run, and lays out the mapping file. SandboxError or SettingsError when it cannot be had."""
+    sandbox = Sandbox(home / "sandbox", FREE_PORTS, given_by_settings())
     sandbox.up((), progress)
     found, yours = sandbox.env(), frozenset(part.name for part in sandbox.status() if part.yours)
     prefix = f"{PREFIX}{secrets.token_hex(3)}."
@@ -57,29 +63,37 @@ def open_world(home: Path, progress: Progress) -> World:
         if "registry" in yours
         else RegistrySettings(registry_url=url, registry_username="", registry_password=SecretStr(""))
     )
+    mapping = sales.lay_out(home / "mappings")
+    door = {"INGEST_HOST": "127.0.0.1", "INGEST_PORT": "0", "MAPPING_DIR": str(mapping.parent)}
     # Nobody watches a demo for the minute that usually lies between two looks at a page's access.
-    door = {"INGEST_HOST": "127.0.0.1", "INGEST_PORT": "0", "ACCESS_CHECK": "1"}
+    impatience = {"ACCESS_CHECK": "1"}
     return World(
         kafka=kafka,
         registry=registry,
-        environment={**found, **_as_environment(kafka), **_as_environment(registry), **door},
+        environment={**found, **_as_environment(kafka), **_as_environment(registry), **door, **impatience},
         yours=yours,
+        mapping=mapping,
     )
 
 
-def make_topics(world: World) -> None:
-    """Makes topics and schemas as declared. ClusterError or RegistryError when that cannot be."""
+def apply_topics(world: World) -> Sequence[str]:
+    """Makes topics and schemas as declared, by the mapping file too, and tells each difference that there was.
 
-    async def made() -> None:
+    ClusterError or RegistryError when that cannot be.
+    """
+
+    async def made() -> Sequence[str]:
+        mappings = [loaded.mapping for loaded in read_folder(world.mapping.parent)]
         cluster, settings = admin_client(world.kafka), world.registry
         async with open_registry(
             settings.registry_url, username=settings.registry_username, password=settings.registry_password
         ) as registry:
-            differences = await plan(cluster, registry, prefix=world.kafka.topic_prefix)
+            differences = await plan(cluster, registry, mappings=mappings, prefix=world.kafka.topic_prefix)
             for difference in await apply(differences, cluster, registry):
                 raise ClusterError(difference.sentence)
+            return [difference.sentence for difference in differences]
 
-    asyncio.run(made())
+    return asyncio.run(made())
 
 
 def delete_topics(world: World) -> None:
@@ -87,7 +101,7 @@ def delete_topics(world: World) -> None:
     cluster = admin_client(world.kafka)
     groups = [world.topics.group(worker) for worker in ("fetch", "map", "retry")]
     answers = [
-        *cluster.delete_topics([world.topics(name) for name in schemas.topics()]).values(),
+        *cluster.delete_topics([world.topics(name) for name in (*schemas.topics(), sales.TOPIC)]).values(),
         *cluster.delete_consumer_groups(groups).values(),
     ]
     try:

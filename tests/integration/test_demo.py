@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -47,6 +48,23 @@ class Demo:
     def running(self) -> list[str]:
         return [name for name in STARTED if Process(self.home / name).pid is not None]
 
+    def leadstream(self, *arguments: str) -> str:
+        """What a command prints in the shell that --keep tells of."""
+        return subprocess.run(
+            [LEADSTREAM, *arguments],
+            env=os.environ | self.environment(),
+            cwd=self.home.parent,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout
+
+    def records(self, topic: str) -> list[dict[str, Any]]:
+        """Every record of a topic, as `tail` decodes it."""
+        lines = self.leadstream("tail", "--topic", topic, "--from-beginning", "--json").splitlines()
+        return [json.loads(line) for line in lines]
+
     def environment(self) -> dict[str, str]:
         """What --keep has written for the user's shell."""
         lines = (self.home / "env").read_text().splitlines()
@@ -66,28 +84,34 @@ def topics(bootstrap: str) -> set[str]:
 
 
 def test_it_ends_with_the_same_leads_again_and_stays_when_told_to(demo: Demo) -> None:
-    """It checks itself: every lead that a 200 has promised, one fate for each record, and an equal replay."""
+    """It checks itself: every lead that a 200 has promised, one fate for each record, a replay that adds a field."""
     code, out, err = demo.run("--keep")
     assert (code, err) == (0, "")
     assert "11 leads were promised by a 200, and 11 are here." in out
+    assert "11 of 11 leads are on leads.crm.sales.v1" in out
     assert "15 records on meta.leadgen.raw = 11 leads + 2 skipped + 1 dead + 1 duplicate: each has one fate." in out
+    assert "leads.crm.sales.v1-value: schema sales is to be registered anew: + brand (string)" in out
+    assert "11 of 11 records for the CRM have `brand` now, and else are equal." in out
     assert "11 of 11 leads are identical, and Meta was asked 0 times." in out
     assert demo.running() == list(STARTED)
 
-    shown = subprocess.run(
-        [LEADSTREAM, "tail", "--from-beginning", "--json"],
-        env=os.environ | demo.environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    leads = [json.loads(line) for line in shown.stdout.splitlines()]
+    leads, rows = demo.records("leads.v1"), demo.records("leads.crm.sales.v1")
     assert len(leads) == 22  # each once more by the replay
     assert any(int(lead["key"]) > 2**53 and lead["value"]["is_organic"] for lead in leads)
+    assert {lead["headers"]["targets"] for lead in leads} == {"sales.v1"}
+    brands = {mapping: set[str | None]() for mapping in {row["headers"]["mapping"] for row in rows}}
+    for row in rows:
+        brands[row["headers"]["mapping"]].add(row["value"]["brand"])
+    # Read with the schema of now, what the shipped file made has no brand.
+    assert sorted(brands.values(), key=len) == [{None}, {"HARBOR", "SOLARWERK", "CASA"}]
+    for topic in (leads, rows):
+        assert sorted(record["key"] for record in topic) == sorted(2 * [*{lead["key"] for lead in leads}])
+    file = Path(demo.environment()["MAPPING_DIR"]) / "sales.yaml"
+    assert "brand" in demo.leadstream("mapping", "preview", str(file), "--last", "3")
 
     code, _, err = demo.run("--stop")
     assert (code, err, demo.running()) == (0, "", [])
+    assert not file.exists()
 
 
 def test_it_leaves_nothing_on_a_cluster_that_stays_and_nothing_running_when_interrupted(

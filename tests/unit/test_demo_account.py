@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from deploy.demo.account import Account, Outcome
 from deploy.demo.deliveries import ten
+from deploy.demo.sales import TOPIC
 from ingest.records import DEAD, FATES, LEADS, OTHER, RAW, Headers, Received, Topics, headers
 
 
@@ -95,6 +96,18 @@ def test_a_lead_that_comes_again_is_counted_and_replaces_the_one_before() -> Non
     ours.take_outcomes()
     assert ours.produced == 2
     assert ours.leads["7"].value == b"new"
+
+
+def test_a_record_for_the_crm_is_no_lead_and_a_target_that_failed_is_no_end_of_a_notification() -> None:
+    cluster = Cluster()
+    ours = account(cluster)
+    cluster.put(RAW, headers({"delivery": "a"}))
+    ours.take_door()
+    cluster.put(TOPIC, headers({"origin": "0@0"}), key="7", value=b"row")
+    fate(cluster, "map", "0@0/other.v1", "dead", "required")
+    ours.take_outcomes()
+    assert (ours.rows["7"].value, ours.rows_produced) == (b"row", 1)
+    assert (ours.leads, ours.waiting()) == ({}, 1)
 
 
 def test_there_are_ten_deliveries_and_all_that_can_become_of_a_change_is_among_them() -> None:

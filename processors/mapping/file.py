@@ -143,7 +143,7 @@ Plain = Literal[
     "option_text",  # the text of the option that was chosen, in place of its key
     "first",  # of several values the first
     "all",  # every value, told in so many words: for fields of type strings
-    "hash",  # the SHA-256, in hex, of the text in lower case without spaces around it, as matching wants it
+    "hash",  # the SHA-256, in hex, as Meta matches: of the text in lower case, of a number in E.164 its digits alone
 ]
 
 

@@ -7,15 +7,15 @@ were asked for, and has been read:
 
     raw, again   below fetch's offset: details, a dead letter, a parked record or a copy on a rung, and the fate
     a rung       below retry's offset: its copy on `again`
-    details      below map's offset:   the lead or its tombstone on each target, or a dead letter
+    details      below map's offset:   the lead or its tombstone on leads.v1 and its targets, or dead letters
 
-For a target the same holds, if it is known for whom a lead was meant. The lead on leads.v1 tells, but that is delivered
-together with the CRM records, and may be there a moment before them; after a replay it says something new of details
-whose offset was committed long ago. So it is asked where leads.v1 ends before anything else, and what lies beyond may
-not accuse. Map delivers the lead, all its CRM records, its dead letters and fates before it commits the offset of their
-details. So when a lead that was there first names a target, its CRM record was acknowledged before the offsets were
-asked for; or its details, or newer ones, were still to be committed then. After that the ends are asked for, details
-first: so the details that such a lead came from are always among those that were read.
+For a target the same holds, once it is known for whom a lead was meant. The lead on leads.v1 says so, and may be
+acknowledged a moment before its CRM records; after a replay, what it says may be new of details whose offset was
+committed long ago. So before the offsets it is asked where leads.v1 ends, and what lies beyond may not accuse. Of a
+lead that was there before: map delivers the lead, its CRM records, its dead letters and their fates before it commits
+the offset of their details. If they were not all acknowledged when the topics' ends were asked for, that offset was not
+committed when the offsets were, and those details, or newer ones of the lead, are found to be still unread. So where
+they are not, the CRM record or its dead letter is there, or was never written.
 
 A record that is at or above the offset of its reader, or has a copy that is, will still be read. What is neither will
 never come of itself: it is lost, and never late. A fate that sends a record back is told after the copy was

@@ -22,14 +22,12 @@ from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPa
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.schema_registry.error import SchemaRegistryError
-from confluent_kafka.serialization import SerializationError
 
 BATCH, LINGER = 100, 1.0  # records and seconds; a crash repeats a batch at most
 PATIENCE = 10.0  # seconds for an answer; far below max.poll.interval.ms, as nobody polls meanwhile
 NOT_NOW = {408, 409, 425, 429, *range(500, 600)}  # the same call may work later
 NOT_US = {401, 403, 404, 405, 407, *range(300, 400)}  # no record would be taken, so none is to blame
 NO_SUCH_SCHEMA = 40403  # a registry's own code; any other 404 may be of something that is no registry
-DAMAGE = (SerializationError, EOFError, LookupError, OverflowError, TypeError, ValueError)  # by fastavro, on bad bytes
 
 log = logging.getLogger("http_sink")
 
@@ -50,9 +48,15 @@ class Sink:
     """Polls into a batch, flushes that to the CRM, then commits. `settings`: CRM_URL, CRM_TOKEN, DEAD_LETTER_TOPIC."""
 
     def __init__(
-        self, consumer: Consumer, producer: Producer, decode: Callable[[bytes], object], settings: Mapping[str, str]
+        self,
+        consumer: Consumer,
+        producer: Producer,
+        registry: SchemaRegistryClient,
+        decode: Callable[[bytes], object],
+        settings: Mapping[str, str],
     ) -> None:
-        self.consumer, self.producer, self.decode, self.settings = consumer, producer, decode, settings
+        self.consumer, self.producer, self.registry = consumer, producer, registry
+        self.decode, self.settings = decode, settings
         self.batch: dict[bytes, Message] = {}  # the newest record of each lead, in the order of the log
         self.is_stopping = False
 
@@ -117,18 +121,21 @@ class Sink:
             self.bury(message, str(fault))
 
     def read(self, message: Message) -> object:
-        """The lead; None of a tombstone."""
+        """The lead; None of a tombstone. First its schema: what fails with that at hand is the record's own fault."""
+        if (value := message.value()) is None:
+            return None
         try:
-            value = message.value()
-            return None if value is None else self.decode(value)
-        except DAMAGE as error:
-            raise Refused(type(error).__name__) from None
+            self.registry.get_schema(int.from_bytes(value[1:5], "big"))  # asks once, and keeps it
         except SchemaRegistryError as error:
             if error.error_code == NO_SUCH_SCHEMA:
                 raise Refused("the registry does not know its schema") from None
             raise NotNow(f"the registry answers {error.http_status_code}") from None
-        except Exception as error:  # noqa: BLE001  the registry's client raises whatever its HTTP library does
+        except Exception as error:  # noqa: BLE001  its client raises whatever its HTTP and JSON libraries do
             raise NotNow(f"the registry cannot be asked ({type(error).__name__})") from None
+        try:
+            return self.decode(value)
+        except Exception as error:  # noqa: BLE001  bad bytes make fastavro raise almost anything
+            raise Refused(type(error).__name__) from None
 
     def upsert(self, message: Message, lead: object) -> None:
         if not message.key():
@@ -151,9 +158,7 @@ class Sink:
             if answer.code in NOT_NOW:
                 raise NotNow(f"the CRM answers {answer.code}", retry_after(answer.headers["Retry-After"])) from None
             if answer.code in NOT_US:
-                sys.exit(
-                    f"{place(message)}: the CRM answers {answer.code}; put CRM_URL or CRM_TOKEN right, start again"
-                )
+                sys.exit(f"{place(message)}: the CRM answers {answer.code}; put CRM_URL or CRM_TOKEN right")
             raise Refused(f"HTTP {answer.code}") from None
         except (OSError, HTTPException) as error:
             raise NotNow(f"the CRM does not answer ({type(error).__name__})") from None
@@ -220,15 +225,14 @@ def main() -> None:
     settings = {name: value for name, value in os.environ.items() if value}
     if missing := {"KAFKA_BOOTSTRAP_SERVERS", "REGISTRY_URL", "CRM_TOPIC", "CRM_URL", "GROUP"} - settings.keys():
         sys.exit(f"set {', '.join(sorted(missing))}")
-    broker = {"bootstrap.servers": settings["KAFKA_BOOTSTRAP_SERVERS"]} | json.loads(
-        settings.get("KAFKA_OPTIONS", "{}")
-    )
+    options = json.loads(settings.get("KAFKA_OPTIONS", "{}"))
+    broker = options | {"bootstrap.servers": settings["KAFKA_BOOTSTRAP_SERVERS"]}
     by_hand = {"enable.auto.commit": False, "enable.auto.offset.store": False, "auto.offset.reset": "earliest"}
     consumer = Consumer(broker | by_hand | {"group.id": settings["GROUP"]})
     one_by_one = {"enable.idempotence": True, "delivery.timeout.ms": 30_000, "message.max.bytes": 8_454_144}
     producer = Producer(broker | one_by_one)  # of dead letters
     registry = SchemaRegistryClient({"url": settings["REGISTRY_URL"], "timeout": PATIENCE, "max.retries": 0})
-    sink = Sink(consumer, producer, AvroDeserializer(registry), settings)
+    sink = Sink(consumer, producer, registry, AvroDeserializer(registry), settings)
     for ending in signal.SIGTERM, signal.SIGINT:
         signal.signal(ending, sink.stop)
     sink.run(settings["CRM_TOPIC"])

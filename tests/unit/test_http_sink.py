@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import pytest
 from confluent_kafka import TopicPartition
+from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from deploy.examples import http_sink
 from deploy.examples.http_sink import Sink, retry_after
@@ -116,6 +117,18 @@ class Letters:
         pass
 
 
+class Registry:
+    """Knows every schema, when it is not away or told otherwise."""
+
+    def __init__(self, *outages: Exception) -> None:
+        self.outages = list(outages)
+
+    def get_schema(self, schema_id: int) -> object:
+        if self.outages:
+            raise self.outages.pop(0)
+        return schema_id
+
+
 class Crm:
     """Leads by their id. `answers` are statuses, with the headers, that it gives instead, to one call each."""
 
@@ -170,7 +183,7 @@ def crm() -> Iterator[Crm]:
 
 def sink_of(log: Log, crm: Crm, letters: Letters | None = None, **settings: str) -> Sink:
     told = {"CRM_URL": crm.url, "CRM_TOKEN": TOKEN, **settings}
-    return Sink(cast("Any", log), cast("Any", letters or Letters()), json.loads, told)
+    return Sink(cast("Any", log), cast("Any", letters or Letters()), cast("Any", Registry()), json.loads, told)
 
 
 def filled(sink: Sink, log: Log) -> Sink:
@@ -280,7 +293,8 @@ def test_a_record_that_cannot_be_read_is_a_dead_letter_too(crm: Crm, unreadable:
         raise EOFError
 
     log, letters = Log([unreadable]), Letters()
-    sink = Sink(cast("Any", log), cast("Any", letters), decode, {"CRM_URL": crm.url, "DEAD_LETTER_TOPIC": "crm.dead"})
+    sink = sink_of(log, crm, letters, DEAD_LETTER_TOPIC="crm.dead")
+    sink.decode = decode
     filled(sink, log).flush()
     assert [letter["value"] for letter in letters.sent] == [unreadable.value()]
     assert crm.calls == []
@@ -313,19 +327,36 @@ def test_a_dead_letter_that_is_not_acknowledged_is_tried_again(crm: Crm, monkeyp
     assert (waits[0] > 0, waits[1]) == (True, 0)
 
 
-def test_a_registry_that_is_away_is_waited_for(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
-    waits = waits_of(monkeypatch)
-    outages: list[Exception] = [ConnectionRefusedError()]
-
-    def decode(value: bytes) -> object:
-        if outages:
-            raise outages.pop()
-        return json.loads(value)
-
-    log = Log([at(1, "A", name="a")])
-    filled(Sink(cast("Any", log), cast("Any", Letters()), decode, {"CRM_URL": crm.url}), log).flush()
+@pytest.mark.parametrize(
+    "outage",
+    [
+        ConnectionRefusedError(),
+        ValueError("no JSON"),
+        SchemaRegistryError(500, 50001, ""),
+        SchemaRegistryError(404, -1, ""),
+    ],
+    ids=["away", "nonsense", "in trouble", "no registry"],
+)
+def test_a_registry_that_does_not_tell_is_waited_for(
+    crm: Crm, outage: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is wrong with it, no record is to blame: none may go to the dead letters for that."""
+    waits, log, letters = waits_of(monkeypatch), Log([at(1, "A", name="a")]), Letters()
+    sink = filled(sink_of(log, crm, letters, DEAD_LETTER_TOPIC="crm.dead"), log)
+    sink.registry = cast("Any", Registry(outage))
+    sink.flush()
     assert crm.leads == {"A": {"name": "a"}}
+    assert letters.sent == []
     assert waits[0] > 0
+
+
+def test_a_schema_that_a_registry_does_not_know_is_a_fault_of_the_record(crm: Crm) -> None:
+    log, letters = Log([at(1, "A", name="a"), at(2, "B", name="b")]), Letters()
+    sink = filled(sink_of(log, crm, letters, DEAD_LETTER_TOPIC="crm.dead"), log)
+    sink.registry = cast("Any", Registry(SchemaRegistryError(404, 40403, "")))
+    sink.flush()
+    assert [letter["key"] for letter in letters.sent] == [b"A"]
+    assert crm.leads == {"B": {"name": "b"}}
 
 
 def test_what_a_rebalance_takes_is_committed_as_far_as_it_was_flushed_and_the_rest_is_dropped(crm: Crm) -> None:

@@ -69,6 +69,38 @@ def test_the_lines_tell_what_is_behind_what_may_not_be_asked_and_what_was_given_
     )
 
 
+def test_the_lines_of_several_targets_are_aligned_and_tell_why_one_has_fewer(past: Past) -> None:
+    past.targets = ("billing.v1", "sales.v2")
+    for _ in range(9):
+        past.map(past.fetch(past.raw()), past.targets)
+    failed = past.fetch(past.raw())
+    past.bury(failed, "required", stage="map", target="billing.v1")
+    past.map(failed, past.targets, without=("billing.v1",))
+    assert "skipped" not in shown(past.account())
+    past.map(past.fetch(past.raw()), ("sales.v2",))
+    lines = shown(past.account()).splitlines()
+    first = lines.index("map       leads.v1:             11 leads = 11 mapped")
+    assert lines[first + 1] == "map       leads.crm.billing.v1: 11 leads = 9 mapped, 1 dead, 1 skipped"
+    assert lines[first + 2] == "map       leads.crm.sales.v2:   11 leads = 11 mapped"
+    assert "`leadstream replay map --to earliest` brings them" in lines[first + 3]
+    assert "dead      1 map billing.v1 required" in lines
+
+
+def test_json_has_each_target_and_for_which_a_letter_is(past: Past) -> None:
+    past.targets = ("billing.v1", "sales.v2")
+    failed = past.fetch(past.raw())
+    past.bury(failed, "required", stage="map", target="billing.v1")
+    past.map(failed, past.targets, without=past.targets)
+    told = json.loads(json.dumps(in_json(past.account())))
+    assert told["map"] == {
+        LEADS: {"mapped": 1},
+        "leads.crm.billing.v1": {"dead": 1},
+        "leads.crm.sales.v2": {"lost": 1},
+    }
+    assert told["dead"] == [{"stage": "map", "target": "billing.v1", "reason": "required", "letters": 1}]
+    assert [each["target"] for each in told["lost"]["examples"]] == ["leads.crm.sales.v2"]
+
+
 def test_an_alarm_names_page_places_leads_and_the_command_that_helps(past: Past) -> None:
     past.arrive(past.raw())
     gone = past.raw()

@@ -53,7 +53,7 @@ def demo(
         ),
     ],
 ) -> None:
-    """All of it on this machine: a Kafka, the workers, ten signed deliveries, the decoded leads, a replay.
+    """All of it on this machine: a Kafka, the workers, ten signed deliveries, the leads, a topic for a CRM, a replay.
 
     The first time it downloads 200 MB. A Kafka or registry that KAFKA_BOOTSTRAP_SERVERS or REGISTRY_URL names is used
     instead of one of ours, under a prefix of its own. Exits 1 when anything is not as it has to be.

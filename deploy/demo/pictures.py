@@ -14,12 +14,12 @@ Row = Mapping[str, object]
 
 ROW_COLUMNS: Mapping[str, int] = {  # of more there is no room for
     "lead_id": 17,
-    "name": 18,
+    "name": 17,
     "phone": 15,
-    "product": 8,
-    "interests": 25,
+    "product": 7,
+    "interests": 22,
     "may_write": 9,
-    "campaign": 20,
+    "campaign": 18,
 }
 
 
@@ -54,8 +54,7 @@ def rows_table(rows: Iterable[Row]) -> Table:
     """A line for each, under the names of the fields."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column, width in ROW_COLUMNS.items():
-        whole = column in {"lead_id", "phone", "product", "may_write"}
-        table.add_column(column, no_wrap=True, min_width=width if whole else None, max_width=width)
+        table.add_column(column, no_wrap=True, min_width=width if column == "lead_id" else None, max_width=width)
     for row in rows:
         table.add_row(*(Text(cell(row[column])) for column in ROW_COLUMNS))
     return table

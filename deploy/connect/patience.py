@@ -33,8 +33,7 @@ class Patience:
     def look(self, failed: bool, now: float) -> Step:
         """What to do about it at `now`, seconds of a clock that never goes back.
 
-        A restart counts as tried; one that fails again is limited though it ran in between, for what is wrong with a
-        record shows only when the record is read.
+        Restarts count though it ran in between: what is wrong with a record shows only when the record is read.
         """
         if not failed:
             recovered, self._failed, self.given_up = self._failed, False, False
@@ -42,12 +41,17 @@ class Patience:
         self._failed = True
         if now < self._not_before:
             return "wait"
-        recent = [at for at in self._restarts if now - at < self._limits.within]
-        if len(recent) >= self._limits.limit and not self.given_up:
+        if self._recent(now) >= self._limits.limit and not self.given_up:
             self.given_up = True
             self._not_before = now + self._limits.within
             return "give up"
-        self._restarts.append(now)
-        pause = self._limits.within if self.given_up else self._limits.every * 2 ** len(recent)
-        self._not_before = now + pause
         return "restart"
+
+    def restarted(self, now: float) -> None:
+        """It was restarted, as `look` said."""
+        pause = self._limits.within if self.given_up else self._limits.every * 2 ** self._recent(now)
+        self._not_before = now + pause
+        self._restarts.append(now)
+
+    def _recent(self, now: float) -> int:
+        return sum(now - at < self._limits.within for at in self._restarts)

@@ -71,7 +71,11 @@ class Connect:
     async def _ask(self, method: str, path: str) -> bytes:
         try:
             async with self._session.request(
-                method, self._url + path, timeout=_PATIENCE, allow_redirects=False
+                method,
+                self._url + path,
+                headers={"Content-Type": "application/json"},  # without it a POST is refused with 500
+                timeout=_PATIENCE,
+                allow_redirects=False,  # a password in the URL is for this host only
             ) as response:
                 body = await response.read()
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:

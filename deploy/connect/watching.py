@@ -100,7 +100,9 @@ class Watcher:
                 try:
                     await self._connect.restart(name)
                 except Unreachable as error:
+                    telemetry.log("error", "connect.unreachable", connector=name)
                     return f"{name} could not be restarted: {error}"
+                patience.restarted(self._now())
                 telemetry.CONNECT_RESTARTS.labels(connector=name).inc()
                 telemetry.log("info", "connect.restarted", connector=name)
             case "give up":

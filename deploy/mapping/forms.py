@@ -3,12 +3,12 @@
 import json
 from collections.abc import Iterator
 
-from ingest.reading import Reader
+from deploy.sending import ReadsTopics
 from ingest.records import FORMS, Topics
 from schemas.shapes import Form
 
 
-def read_forms(reader: Reader, topics: Topics) -> list[Form]:
+def read_forms(reader: ReadsTopics, topics: Topics) -> list[Form]:
     """Every version of every form that was seen, as it was last told. ReadingError where the topic cannot be read."""
     last: dict[bytes | None, bytes | None] = {}
     for received in reader.read(topics(FORMS)):

@@ -96,6 +96,11 @@ class TestWhatNobodyAsks:
         fields = f"  plate: {{doc: d, from: [field: plate]}}\n  a: {{doc: d, from: [{source}]}}\n"
         assert the_only(found(fields, form(PLATE))).startswith(said)
 
+    def test_a_question_takes_its_key_from_a_tracking_parameter_of_the_same(self) -> None:
+        asked = form(PLATE, tracking_parameters=[{"key": "plate"}])
+        fields = "  plate: {doc: d, from: [field: plate]}\n  a: {doc: d, from: [tracking: plate]}\n"
+        assert the_only(found(fields, asked)).startswith("warning 6 fields.a.from[0]: `plate` is no tracking parameter")
+
     @pytest.mark.parametrize("place", ["field.plat", "standard.email", "tracking.utm", "lead.email"])
     def test_a_template_names_too(self, place: str) -> None:
         fields = f"  plate: {{doc: d, from: [field: plate]}}\n  a: {{doc: d, transform: [template: '{{{place}}}']}}\n"

@@ -7,7 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy.cli import app
+from deploy.mapping.forms import read_forms
+from ingest.records import FORMS, Record
 from processors.mapping.editing import editor_schema
+from tests.cluster import Cluster
 
 GOOD = "target: sales\nowner: o\ndoc: d\nfields:\n  a: {doc: d, from: [field: x]}\n"
 
@@ -107,3 +110,24 @@ class TestNew:
         monkeypatch.delenv("MAPPING_DIR")
         done = CliRunner().invoke(app, ["mapping", "new", "--form", "1"])
         assert (done.exit_code, "set MAPPING_DIR" in done.stderr) == (2, True)
+
+
+def test_each_version_of_a_form_is_read_as_it_was_last_told_and_what_is_no_form_is_left_out() -> None:
+    cluster = Cluster()
+    for key, value in (
+        ("1@a", told("1", seen_at=1)),
+        ("1@b", told("1", seen_at=2)),
+        ("1@a", told("1", seen_at=3)),
+        ("2@c", told("2", seen_at=1)),
+        ("2@c", None),
+        ("3@d", b"{"),
+        ("4@e", b"[]"),
+        ("5@f", b'{"form_id": "5"}'),
+    ):
+        cluster.put(Record(topic=FORMS, key=key.encode(), value=value))
+    read = read_forms(cluster, cluster.topics)
+    assert sorted((form["form_id"], form["seen_at"]) for form in read) == [("1", 2), ("1", 3)]
+
+
+def told(form_id: str, *, seen_at: int) -> bytes:
+    return json.dumps({"form_id": form_id, "version": "v", "page_id": "9", "seen_at": seen_at, "form": {}}).encode()

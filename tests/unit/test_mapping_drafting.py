@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+import yaml
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deploy.sandbox.graph.forms import build_form, templates
@@ -73,11 +74,17 @@ def test_not_even_of_forms_that_nobody_would_make(
 
 
 @given(texts)
+@example("no")
+@example("Null")
+@example("2026-11-24")
+@example("a: b #c")
+@example("\ufeff\x85\x7f")
 def test_a_text_is_read_back_as_it_was_whatever_it_holds(text: str) -> None:
     ignored = f"ignore:\n  - {scalar(text)}  # {comment(text)}\n"
     said = f"target: a\nowner: o\ndoc: d\n{ignored}fields:\n  a: {{doc: d, default: x}}\n"
     if text:
         assert read_mapping(said, file="t").mapping.ignore == (text,)
+    assert yaml.safe_load(scalar(text)) == text, "also by readers to whom `no` is false, and 1_000 a number"
 
 
 def test_standard_questions_are_read_as_what_they_are() -> None:

@@ -6,7 +6,7 @@ The other reader and writer is Confluent's own, as a consumer or a producer that
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
 import pytest
@@ -15,11 +15,14 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerialize
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 import schemas
+from deploy.sandbox import Sandbox
 from ingest.codec import Codec
 from ingest.registry import Incompatible, Registry, decode, open_registry, resolve_codec
 from processors.mapping.avro import avro_schema
 from processors.mapping.reading import read_mapping
 from tests.evolution import AGAINST_THE_RULES, LATER, NAMES, Avro, grown, history, seen_by, typed, with_field, without
+from tests.programs import eventually
+from tests.sinks import CrmTopic, Sink
 
 Result = TypeVar("Result")
 THEN = datetime(2026, 11, 24, 8, 30, tzinfo=UTC)
@@ -168,6 +171,8 @@ BUDGET = "budget: {type: int, doc: Budget in euros., from: [{field: budget}]}"
 BORN = "born: {type: date, doc: Date of birth., from: [{standard: date_of_birth}]}"
 FIRST, GROWN, SHRUNK = of_mapping(EMAIL, BUDGET), of_mapping(EMAIL, BUDGET, BORN), of_mapping(EMAIL)
 
+GROWN_FIELDS = [field["name"] for field in GROWN["fields"]]
+
 
 def test_a_mapping_file_gets_and_loses_a_field_and_readers_of_every_version_go_on(subject: Subject) -> None:
     known = [FIRST, GROWN, SHRUNK]
@@ -215,3 +220,26 @@ def test_a_field_that_comes_back_as_another_type_is_refused_as_records_of_the_fi
     subject.register(SHRUNK)
     with pytest.raises(Incompatible):
         subject.register(of_mapping(EMAIL, BUDGET.replace("int", "boolean")))
+
+
+def test_kafka_connect_writes_rows_of_records_of_every_version_in_any_order(
+    sandbox: Sandbox, topic_prefix: str
+) -> None:
+    """Its converter reads each record with the writer's schema; the table has every column there ever was."""
+    sandbox.up(["postgres", "connect"])
+    topic = CrmTopic(sandbox.env(), f"{topic_prefix}leads.crm.sales.v1", partitions=1)
+    sink = Sink(sandbox, topic.name)
+    try:
+        values = {"email": "a@example.org", "budget": 900, "born": date(1971, 5, 3), "unmapped": None}
+        records = {
+            str(number): (schema, seen_by(schema, {"lead_id": str(number), **values}))
+            for number, schema in enumerate([FIRST, GROWN, SHRUNK, FIRST, GROWN, SHRUNK])
+        }
+        topic.put({lead: topic.schema(schema).encode(record) for lead, (schema, record) in records.items()})
+        sink.start()
+        eventually(lambda: len(sink.rows()) == len(records), 60, "a row of each record")
+        nothing = dict.fromkeys(GROWN_FIELDS)
+        assert sink.rows() == {lead: {**nothing, **record} for lead, (_, record) in records.items()}
+    finally:
+        sink.delete()
+        sandbox.down(["connect", "postgres"])

@@ -227,7 +227,7 @@ def test_kafka_connect_writes_rows_of_records_of_every_version_in_any_order(
 ) -> None:
     """Its converter reads each record with the writer's schema; the table has every column there ever was."""
     sandbox.up(["postgres", "connect"])
-    topic = CrmTopic(sandbox.env(), f"{topic_prefix}leads.crm.sales.v1", partitions=1)
+    topic = CrmTopic(sandbox.env(), f"{topic_prefix}leads.crm.sales.v1")
     sink = Sink(sandbox, topic.name)
     try:
         values = {"email": "a@example.org", "budget": 900, "born": date(1971, 5, 3), "unmapped": None}

@@ -16,6 +16,7 @@ _TYPED = frozenset({"number", "boolean", "date", "timestamp"})  # transforms who
 _NEED_TEXT = _TYPED | {"trim", "lower", "upper", "email", "e164", "country", "option_text"}
 _NEED_THE_ANSWER = {"option_text"}  # and nothing that was made of it
 _KEEP_THE_ANSWER = frozenset({"trim", "lower", "upper", "first", "all"})
+_CHOOSE = ("first", "all")  # of what is there, and change none of it
 # What fields take that no transform has made of text. A text may fit any type: that shows lead by lead.
 _TAKERS: dict[str, frozenset[Type]] = {
     "boolean": frozenset({"string", "boolean"}),
@@ -93,11 +94,30 @@ def _field(its: Effective) -> Iterator[Broken]:
     for number, transform in enumerate(transforms):
         yield from (((*its.where("transform"), number, *deeper), what) for deeper, what in _transform(transform))
     yield from (((*its.where("transform"), number), what) for number, what in _order(transforms, kind))
+    yield from _written(its)
     if not any(_name(transform) in _TYPED | _TEXT_MAKERS for transform in transforms):
         for number, source in enumerate(its.sources):
             given = _kind_of(source)
             if given and kind not in _TAKERS[given]:
                 yield (*its.where("from"), number), f"gives a {given}, which a field of type {kind} does not take"
+
+
+def _written(its: Effective) -> Iterator[Broken]:
+    """Values that the file itself gives and the field cannot hold: each lead with one would fail."""
+    kind, transforms = its.field.type, its.transform
+    if not transforms:
+        for number, source in enumerate(its.sources):
+            if isinstance(source, file.Constant) and not fits(kind, source.constant):
+                yield (*its.where("from"), number, "constant"), f"`{source.constant}` is no {kind}"
+    for number, transform in enumerate(transforms):
+        if isinstance(transform, file.Code) and all(each in _CHOOSE for each in transforms[number + 1 :]):
+            place = (*its.where("transform"), number, "code")
+            for option, code in transform.code.table.items():
+                if not fits(kind, code):
+                    yield (*place, "table", option), f"`{code}` is no {kind}"
+            otherwise = transform.code.otherwise
+            if otherwise is not None and not fits(kind, otherwise):
+                yield (*place, "otherwise"), f"`{otherwise}` is no {kind}"
 
 
 def _name(transform: Transform) -> str:

@@ -248,6 +248,15 @@ class TestRules:
                 "fields.a.from[1]: gives a boolean, which a field of type int",
             ),
             ("type: long, from: [lead: created_at]", "fields.a.from[0]: gives a timestamp, which a field of type long"),
+            ("type: int, from: [field: x, constant: some]", "fields.a.from[1].constant: `some` is no int"),
+            (
+                "type: int, from: [field: x], transform: [trim, code: {table: {a: 1, b: B}}, first]",
+                "fields.a.transform[1].code.table.b: `B` is no int",
+            ),
+            (
+                "type: date, from: [field: x], transform: [code: {table: {a: 2026-11-24}, otherwise: never}]",
+                "fields.a.transform[0].code.otherwise: `never` is no date",
+            ),
             (
                 "transform: [number: {decimal: ',', thousands: ','}], from: [field: x]",
                 "fields.a.transform[0].number: has",
@@ -273,6 +282,8 @@ class TestRules:
             "from: [lead: created_at], transform: [format_date: '%-d.%m.%Y']",
             "from: [field: x], transform: [date: ['%d.%m.%Y'], format_date: '%Y%m%d'], type: int",
             "from: [field: x], transform: [split: ;, all], type: strings",
+            "from: [field: x], transform: [code: {table: {a: 1.5}}, number: {decimal: ','}], type: double",
+            "from: [constant: 'yes', field: x], transform: [boolean], type: boolean",
             "from: [field: x], transform: [timestamp: ['%d.%m.%Y %H:%M', '%Y-%m-%dT%H:%M:%S%z']], type: timestamp",
             "from: [lead: created_at], type: date, required: true, default: 2026-11-24",
         ],

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,14 +12,19 @@ from typing import Any
 
 import pytest
 
+# Public, but brought into the module without saying so.
+from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
+
 from deploy import replay
 from deploy.account import Account, take_account
 from deploy.account.positions import Group
 from deploy.topics import admin_client
 from ingest.kafka import ConfluentProducer
-from ingest.records import DETAILS, LEADS, RAW, RETRY, Received, Record, fate_record, headers, set_aside
+from ingest.records import CRM, DETAILS, LEADS, RAW, RETRY, Received, Record, fate_record, headers, set_aside
 from ingest.settings import KafkaSettings
 from tests.programs import LEADSTREAM, System, eventually
+
+NOW = time.time_ns() // 1_000_000
 
 
 class Status:
@@ -172,6 +178,50 @@ def test_what_a_worker_has_passed_over_is_named_and_the_advice_brings_it_back(sy
     assert (told["lost"]["count"], told["map"]) == (0, {LEADS: {}})
     assert status.asked()[1]["map"] == {LEADS: {"mapped": 8, "lost": 1}}
     assert "replay map --lead 4711" in status().stdout
+
+
+def test_a_lead_that_is_missing_on_the_topic_of_one_target_is_named(system: System, status: Status) -> None:
+    """Of two targets that have a topic; what `work map` would have written, less one record of it."""
+    targets = ("sales.v1", "billing.v1")
+    cluster = admin_client(status.settings)
+    made = cluster.create_topics([NewTopic(system.topics(f"{CRM}{target}"), 3) for target in targets])
+    for done in made.values():
+        done.result(15)
+    records = []
+    for number in range(6):
+        lead, origin = str(4711 + number).encode(), headers({"origin": f"0@{number}"})
+        meant = targets if number < 4 else targets[:1]
+        said = origin + headers({"targets": ",".join(meant)})
+        crm = [f"{CRM}{target}" for target in meant if (number, target) != (2, "billing.v1")]
+        records.append(Record(topic=LEADS, key=lead, value=b"-", headers=said, timestamp=NOW))
+        records += [
+            Record(topic=topic, key=lead, value=b"-", headers=origin, timestamp=NOW) for topic in (DETAILS, *crm)
+        ]
+    status.put(*records)
+    code, told = status.asked()
+    assert (code, told["map"][f"{CRM}billing.v1"]) == (0, {"mapped": 3, "unread": 3})
+
+    status.pass_over("map", DETAILS)
+    code, told = status.asked()
+    assert (code, told["map"]) == (
+        1,
+        {
+            LEADS: {"mapped": 6},
+            f"{CRM}billing.v1": {"mapped": 3, "skipped": 2, "lost": 1},
+            f"{CRM}sales.v1": {"mapped": 6},
+        },
+    )
+    [example] = told["lost"]["examples"]
+    assert (example["lead_id"], example["target"]) == ("4713", f"{CRM}billing.v1")
+    shown = status().stdout
+    assert f"LOST: 1 leads were passed over on their way to {CRM}billing.v1, as {example['at']} (lead 4713)" in shown
+    lines = [line for line in shown.splitlines() if line.startswith("map  ")]
+    assert lines[1:3] == [
+        "map       leads.crm.billing.v1: 6 leads = 3 mapped, 2 skipped, 1 lost",
+        "map       leads.crm.sales.v1:   6 leads = 6 mapped",
+    ]
+    status.put(Record(topic=f"{CRM}billing.v1", key=b"4713", value=b"-", timestamp=NOW))
+    assert status.asked()[0] == 0
 
 
 def at(record: Received) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.reading import Decoder
 from ingest.kafka import ConfluentProducer
-from ingest.records import AGAIN, DEAD, DETAILS, FATES, LEADS, Received, Record
+from ingest.records import AGAIN, CRM, DEAD, DETAILS, FATES, LEADS, Received, Record
 from ingest.settings import KafkaSettings, RegistrySettings
 from schemas.shapes import Lead
 from tests.commands import Commands, answers_of
@@ -73,7 +73,8 @@ def test_leads_that_died_of_a_field_that_nobody_might_read_arrive_after_the_repa
     assert states(leadstream, "--page", page.page_id, "--reason", "bad-field") == {(lead, "open"): 1 for lead in leads}
     system.graph.hide_fields(page.page_id, [])
     plan = leadstream.asked("dead", "redrive")
-    assert plan["send"] == [{"stage": "fetch", "reason": "bad-field", "to": AGAIN, "letters": 5}]
+    assert plan["send"] == [{"stage": "fetch", "target": None, "reason": "bad-field", "to": AGAIN, "letters": 5}]
+    assert (plan["records"], plan["others"]) == (5, 0)
     assert [left["stage"] for left in plan["leave"]] == ["ingest"]
     assert system.records(AGAIN) == []
     assert leadstream("dead", "redrive", "--yes").returncode == 0
@@ -102,6 +103,71 @@ def test_leads_that_died_of_a_field_that_nobody_might_read_arrive_after_the_repa
     answers = {value for lead in leads for value in answers_of(system, lead)}
     assert {secret for secret in answers | {page.token, ANSWER} if secret in told} == set()
     assert {secret for secret in answers | {page.token} if secret in leadstream.said} == set()
+
+
+def test_leads_that_one_mapping_file_fails_for_are_on_its_topic_once_the_file_is_mended(
+    system: System, leadstream: Commands, tmp_path: Path
+) -> None:
+    """They are dead for that target only, and a redrive maps each of them once more, for all of them."""
+    mappings = tmp_path / "mappings"
+    mappings.mkdir()
+    system.env |= {"MAPPING_DIR": str(mappings), "MAPPING_CHECK": "0.2", "XDG_STATE_HOME": str(tmp_path / "state")}
+    email = "{doc: Where to write., from: [{standard: email}, {standard: work_email}]}"
+    budget = "{doc: What they spend., from: [{field: budget}], required: %s}"
+    write(mappings, "all", f"email: {email}")
+    write(mappings, "strict", f"email: {email}", f"budget: {budget % 'true'}")
+    system.apply_topics()
+    worker = [system.start(*command).wait_ready() for command in (("serve",), ("work", "fetch"), ("work", "map"))][-1]
+    system.graph.wait(system.graph.deliver(system.webhook, 40).job)
+    leads = set(system.graph.acknowledged())
+    eventually(lambda: leads <= system.keys(LEADS), 60, "every lead on leads.v1")
+
+    def counts(target: str) -> dict[str, int]:
+        told = leadstream.asked("status")
+        assert (told["lost"]["count"], told["map"][LEADS]) == (0, {"mapped": len(leads)})
+        counts: dict[str, int] = told["map"][f"{CRM}{target}.v1"]
+        return counts
+
+    eventually(lambda: "unread" not in counts("strict"), 20, "every offset committed")
+    died = {row["lead"] for row in leadstream.asked("dead", "list", "--target", "strict.v1")["letters"]}
+    assert 0 < len(died) < len(leads)
+    assert system.keys(f"{CRM}strict.v1") == leads - died
+    assert counts("strict") == {"mapped": len(leads) - len(died), "dead": len(died)}
+    assert counts("all") == {"mapped": len(leads)}
+    listed = leadstream.asked("dead", "list", "--target", "strict.v1")
+    assert {(row["target"], row["reason"], *row["fields"]) for row in listed["letters"]} == {
+        ("strict.v1", "required", "budget")
+    }
+    assert leadstream.asked("dead", "list", "--target", "all.v1")["letters"] == []
+    shown = leadstream("dead", "show", listed["letters"][0]["at"]).stdout
+    assert [line.split() for line in shown.splitlines() if line.startswith(("target", "field"))] == [
+        ["target", "strict.v1"],
+        ["field", "budget"],
+    ]
+
+    write(mappings, "strict", f"email: {email}", f"budget: {budget % 'false'}")
+    eventually(lambda: worker.log.read_text().count('"mapping.read"') == 3, 20, "the mended file is in force")
+    before = len(system.records(DETAILS))
+    assert leadstream("dead", "redrive", "--target", "strict.v1", "--yes").returncode == 0
+    eventually(lambda: system.keys(f"{CRM}strict.v1") == leads, 30, "every lead for the mended file")
+    eventually(lambda: counts("strict") == {"mapped": len(leads)}, 20, "every offset committed")
+    assert counts("all") == {"mapped": len(leads)}
+    assert states(leadstream) == {(lead, "redriven"): 1 for lead in died}
+    assert leadstream.asked("status")["dead"] == []
+    assert "Nothing to send." in leadstream("dead", "redrive", "--yes").stderr
+    again = system.records(DETAILS)[before:]
+    assert {record.key.decode() for record in again if record.key} == died
+    assert len(again) == len(died)
+    assert {name for record in again for name, _ in record.headers} & {"target", "field", "fate-reason"} == set()
+    answers = {value for lead in leads for value in answers_of(system, lead)}
+    told = leadstream.said.replace(shown, "") + headers_and_fates(system)  # to show a letter is to show its answers
+    assert {secret for secret in answers if secret in told} == set()
+
+
+def write(folder: Path, target: str, *fields: str) -> None:
+    draft = folder / f"{target}.new"
+    draft.write_text("\n  ".join([f"target: {target}\nowner: the tests\ndoc: For {target}.\nfields:", *fields]))
+    draft.replace(folder / f"{target}.yaml")
 
 
 def test_a_chosen_lead_is_fetched_again_and_a_chosen_answer_is_mapped_without_meta(

@@ -148,13 +148,14 @@ class Story:
 
     def grow(self) -> None:
         """Changes the mapping file, and has its topic follow."""
-        sales.grow(self._world.mapping)
-        self._stage.step(f"{self._world.mapping.name} gets the field `{sales.FIELD}`; `leadstream topics apply` does")
+        file = self._world.mapping
+        sales.grow(file)
+        self._stage.step(f"{file.name} gets the field `{sales.FIELD}`; what `leadstream topics apply` does for it:")
         told = apply_topics(self._world)
         for sentence in told:
             self._stage.step(f"  {sentence.removeprefix(self._world.kafka.topic_prefix)}")
         if len(told) != 1 or f"+ {sales.FIELD} " not in told[0]:
-            raise DemoFailed(f"a field more in {sales.SHIPPED.name} is not the one difference to mend: {told}")
+            raise DemoFailed(f"a field more in {file.name} is not the one difference to mend: {told}")
 
     def replay(self, before: Mapping[str, Lead], rows_before: Mapping[str, Row]) -> None:
         """Map again from the first record on, and hold each lead against what it was."""

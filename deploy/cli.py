@@ -36,7 +36,7 @@ from ingest.settings import (
     WorkSettings,
     read,
 )
-from processors.mapping.reading import read_folder
+from processors.mapping.live import read_mappings
 
 app = typer.Typer(
     help="Meta lead ads, from webhook to CRM, as a Kafka stream that loses no lead and can prove it.",
@@ -93,7 +93,7 @@ def map_() -> None:
     """
     _ = read(KafkaSettings), read(RegistrySettings), read(WorkSettings)
     if folder := read(MappingSettings).mapping_dir:
-        read_folder(folder)  # told here, and not by a child that is started again and again
+        read_mappings(folder)  # told here, and not by a child that is started again and again
     _supervise([Program(name="map")])
 
 

@@ -37,6 +37,17 @@ class Live:
         return self.target.mapping
 
 
+def read_mappings(folder: Path) -> list[Mapping]:
+    """Those that are to be in force. BadMapping, also where there is none: that is rather a volume which is not there
+    than a decision.
+    """
+    mappings = [loaded.mapping for loaded in read_folder(folder)]
+    if not mappings:
+        message = "no mapping file is in it: `leadstream mapping new` writes one; for no CRM topic, unset MAPPING_DIR"
+        raise BadMapping([Problem(file=str(folder), line=0, field="", message=message)])
+    return mappings
+
+
 class Mappings:
     """The targets of `folder`; none of them without one. `every` is seconds between two looks."""
 
@@ -95,9 +106,7 @@ class Mappings:
 
     async def _take(self, folder: Path) -> None:
         state = await asyncio.to_thread(_state, folder)
-        mappings = [loaded.mapping for loaded in await asyncio.to_thread(read_folder, folder)]
-        if not mappings:  # rather a volume that is not there than a decision; who wants none unsets MAPPING_DIR
-            raise BadMapping((Problem(file=str(folder), line=0, field="", message="no mapping file is in it"),))
+        mappings = await asyncio.to_thread(read_mappings, folder)
         before = {live.mapping.id: live for live in self._now}
         live = [await self._resolve(mapping, before.get(mapping.id)) for mapping in mappings]
         self._now, self._seen = tuple(live), state

@@ -2,12 +2,8 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from http.client import HTTPConnection
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,7 +17,6 @@ from deploy.sandbox import Sandbox
 from ingest.codec import Codec
 from ingest.registry import open_registry
 from schemas import Schema
-from tests.programs import Program
 
 Row = dict[str, object]
 
@@ -105,6 +100,10 @@ class Sink:
     def has_failed(self) -> bool:
         return self.state() == "FAILED"
 
+    def offsets(self) -> int:
+        """How many records of its topic it has behind it, by what it has committed; it commits every five seconds."""
+        return sum(at["offset"]["kafka_offset"] for at in self.ask("GET", "offsets")["offsets"])
+
     def execute(self, statement: str) -> None:
         with psycopg.connect(self._database, autocommit=True) as session:
             session.execute(statement.encode())
@@ -130,20 +129,3 @@ class Sink:
 
     def delete(self) -> None:
         self.ask("DELETE", "")
-
-
-class Watch(Program):
-    """`leadstream connect watch` as its own process, on a sandbox's Connect."""
-
-    def __init__(self, *arguments: str, env: Mapping[str, str], log: Path) -> None:
-        self.name, self.log = "connect watch", log
-        command = "from deploy.connect import connect; connect(prog_name='leadstream connect')"
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", command, "watch", *arguments],
-                env={**os.environ, **env},
-                stdout=output,
-                stderr=output,
-                cwd=log.parent,
-                start_new_session=True,
-            )

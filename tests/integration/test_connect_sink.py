@@ -1,18 +1,25 @@
 """Kafka Connect, Debezium's JDBC sink and PostgreSQL, for real: rows are the leads, and nothing that ends loses one."""
 
 import json
+import os
+import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 
+from deploy.reading import Decoder
 from deploy.sandbox import Sandbox
+from ingest.records import DETAILS
+from ingest.settings import RegistrySettings
 from schemas import Schema
-from tests.programs import eventually
-from tests.sinks import CrmTopic, Row, Sink, Watch
+from tests.programs import LEADSTREAM, Program, System, eventually
+from tests.sinks import CrmTopic, Row, Sink
 
-PLANTED = "Zoë Quality-Planted"  # a person's answer; of it nothing may be told
+CRM_TOPIC = "leads.crm.sales.v1"
+PLANTED = "Quality-Planted"  # a person's answer; of it nothing may be told
 TYPES: dict[str, object] = {
     "name": "string",
     "order": "string",  # a word of SQL's
@@ -63,7 +70,7 @@ def world(sandbox: Sandbox) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def topic(world: Sandbox, topic_prefix: str) -> CrmTopic:
-    return CrmTopic(world.env(), f"{topic_prefix}leads.crm.sales.v1")
+    return CrmTopic(world.env(), f"{topic_prefix}{CRM_TOPIC}")
 
 
 @pytest.fixture
@@ -76,13 +83,14 @@ def sink(world: Sandbox, topic: CrmTopic) -> Iterator[Sink]:
 
 
 @pytest.fixture
-def watch(world: Sandbox, sink: Sink, tmp_path: Path) -> Iterator[Callable[..., Watch]]:
+def watch(world: Sandbox, sink: Sink, tmp_path: Path) -> Iterator[Callable[..., Program]]:
     """Starts `connect watch` on the test's connector, with more options."""
-    started: list[Watch] = []
+    started: list[Program] = []
 
-    def start(*options: str) -> Watch:
+    def start(*options: str) -> Program:
         env = {"CONNECT_URL": world.env()["CONNECT_URL"], "ADMIN_PORT": "0"}
-        started.append(Watch("--connector", sink.name, "--every", "0.5", *options, env=env, log=tmp_path / "watch.log"))
+        watching = ("connect", "watch", "--connector", sink.name, "--every", "0.5")
+        started.append(Program(*watching, *options, env=env, log=tmp_path / "watch.log"))
         return started[-1]
 
     yield start
@@ -169,7 +177,7 @@ def test_the_password_is_told_to_nobody(world: Sandbox, topic: CrmTopic, sink: S
 
 
 def test_nothing_is_lost_while_database_registry_and_connect_end(
-    world: Sandbox, topic: CrmTopic, sink: Sink, watch: Callable[..., Watch]
+    world: Sandbox, topic: CrmTopic, sink: Sink, watch: Callable[..., Program]
 ) -> None:
     """A task that has failed stays so: it is `connect watch` that brings it back."""
     written: dict[str, Row] = {}
@@ -225,7 +233,7 @@ def test_nothing_is_lost_while_database_registry_and_connect_end(
 
 
 def test_a_record_that_the_database_refuses_stops_its_partition_with_an_alarm_until_it_is_skipped(
-    world: Sandbox, sink: Sink, topic: CrmTopic, watch: Callable[..., Watch]
+    world: Sandbox, sink: Sink, topic: CrmTopic, watch: Callable[..., Program]
 ) -> None:
     """U+0000 is Unicode and Avro, and no text of PostgreSQL's. What was asked of a person is told of nowhere."""
     codec = topic.schema(schema())
@@ -262,3 +270,90 @@ def skip_one(sink: Sink) -> None:
     sink.ask("PATCH", "offsets", {"offsets": [at]})
     sink.start()
     sink.ask("PUT", "resume")
+
+
+MAPPING = """\
+target: sales
+owner: the tests
+doc: Leads for the table.
+key: lead
+fields:
+  name:
+    doc: Who it is.
+    from: [{standard: full_name}]
+    transform: [trim]
+  emails:
+    doc: How to write to them.
+    type: strings
+    from: [{standard: email}, {standard: work_email}]
+  campaign:
+    doc: What brought them.
+    from: [{lead: campaign_name}]
+  created_at:
+    doc: When they answered.
+    type: timestamp
+    from: [{lead: created_at}]
+"""
+
+
+def test_the_table_holds_exactly_the_leads_after_traffic_a_killed_worker_a_replay_growth_and_an_erasure(
+    world: Sandbox, system: System, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mappings"
+    folder.mkdir()
+    (folder / "sales.yaml").write_text(MAPPING)
+    system.env |= {"MAPPING_DIR": str(folder), "MAPPING_CHECK": "0.2"}
+    system.apply_topics()
+    sink = Sink(world, system.topics(CRM_TOPIC), key="lead")
+    sink.execute(f"create table {sink.table} (lead text primary key)")
+    sink.start()
+    for command in ("serve",), ("work", "fetch"):
+        system.start(*command).wait_ready()
+    worker = system.start("work", "map").wait_ready()
+
+    job = system.graph.deliver(system.webhook, 120, rate=60).job
+    eventually(lambda: len(sink.rows()) > 20, 60, "the first rows")
+    eventually(worker.kill_child, 10, "a worker that is killed under way")
+    system.graph.wait(job)
+    leads = set(system.graph.acknowledged())
+    eventually(lambda: set(sink.rows()) == leads, 90, "a row for every lead")
+    first = newest(system)
+    eventually(lambda: sink.rows() == first, 60, "rows as the topic has them")
+
+    worker.stop()
+    before = len(system.records(CRM_TOPIC))
+    replayed = subprocess.run(
+        [LEADSTREAM, "replay", "map", "--to", "earliest", "--yes"], env=os.environ | system.env, check=False, cwd=folder
+    )
+    assert replayed.returncode == 0
+    worker = system.start("work", "map").wait_ready()
+    eventually(lambda: len(system.records(CRM_TOPIC)) >= before + len(leads), 60, "every lead mapped again")
+    eventually(lambda: sink.offsets() == len(system.records(CRM_TOPIC)), 60, "all of it read by the sink")
+    assert sink.rows() == first
+
+    (folder / "sales.yaml").write_text(f"{MAPPING}  page:\n    doc: Its page.\n    from: [{{lead: page_id}}]\n")
+    system.apply_topics()
+    eventually(lambda: worker.log.read_text().count('"mapping.read"') >= 2, 30, "the grown file in force")
+    system.graph.wait(system.graph.deliver(system.webhook, 10).job)
+    later = set(system.graph.acknowledged()) - leads
+    eventually(lambda: set(sink.rows()) == leads | later, 60, "a row for every later lead")
+    assert {lead: row["page"] is not None for lead, row in sink.rows().items()} == {
+        **dict.fromkeys(leads, False),
+        **dict.fromkeys(later, True),
+    }
+
+    erased = next(iter(leads))
+    producer = Producer({"bootstrap.servers": system.env["KAFKA_BOOTSTRAP_SERVERS"], "partitioner": "murmur2_random"})
+    producer.produce(system.topics(DETAILS), None, erased.encode())
+    assert producer.flush(30) == 0
+    eventually(lambda: set(sink.rows()) == (leads | later) - {erased}, 60, "the row of an erased lead gone")
+    assert sink.rows() == newest(system)
+    sink.delete()
+
+
+def newest(system: System) -> dict[str, Row]:
+    """What the topic has of each lead, as the table should."""
+    settings = RegistrySettings(registry_url=system.env["REGISTRY_URL"])
+    decode: Decoder[Row] = Decoder(settings, None, subject=system.topics.subject(CRM_TOPIC))
+    values = {record.key.decode(): record.value for record in system.records(CRM_TOPIC) if record.key is not None}
+    return {lead: in_the_table(decode(value)) for lead, value in values.items() if value is not None}

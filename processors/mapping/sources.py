@@ -85,7 +85,7 @@ class Said:
         if self._by_question is None:  # few files ask
             self._by_question = {}
             for answer, values in self._answers:
-                if answer["question"] and not answer["is_tracking"]:
+                if answer["question"]:  # parameters have none
                     _add(self._by_question, _folded(answer["question"]), values)
         return self._by_question.get(folded, ())
 

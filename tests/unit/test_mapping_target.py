@@ -129,6 +129,9 @@ def test_an_answer_that_was_cut_and_taken_in_part_is_left_whole() -> None:
     assert "answers" not in left_in(mapped(lead, {"field": "it"}, through=[{"split": ";"}, "first"]))
     some = mapped(a_lead(("it", "1;x")), {"field": "it"}, through=[{"split": ";"}, "number"], if_invalid="default")
     assert (some.record["it"], left_in(some)["answers"]) == ("1", {"it": ["1;x"]})
+    lenient: dict[str, Any] = {"through": [{"split": ";"}, "number"], "type": "strings", "if_invalid": "default"}
+    every = mapped(a_lead(("it", "1;x")), {"field": "it"}, **lenient)
+    assert (every.record["it"], left_in(every)["answers"]) == (["1"], {"it": ["1;x"]})
 
 
 def test_what_one_field_left_another_may_take() -> None:

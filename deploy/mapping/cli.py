@@ -5,10 +5,12 @@ import typer
 from processors.mapping.editing import editor_schema
 
 from .check import check
+from .forms import forms
 from .new import new
 from .preview import preview
 
 mapping = typer.Typer(help="Mapping files: which lead fields go to which CRM topic.", no_args_is_help=True)
+mapping.command()(forms)
 mapping.command()(new)
 mapping.command()(check)
 mapping.command()(preview)

@@ -2,10 +2,51 @@
 
 import json
 from collections.abc import Iterator
+from typing import Annotated
 
+import typer
+
+from deploy.reading import reading
 from deploy.sending import ReadsTopics
+from deploy.table import print_aligned
 from ingest.records import FORMS, Topics
+from processors.mapping.asked import newest
 from schemas.shapes import Form
+
+
+def forms(*, as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False) -> None:
+    """The forms that are known, and what each asks: by these ids `mapping new` and mapping files name them.
+
+    `work retry` looks at each page's forms, soon after it starts and then every FORMS_CHECK seconds.
+
+    Example: leadstream mapping forms
+    """
+    with reading() as (settings, reader):
+        known = newest(read_forms(reader, Topics(prefix=settings.topic_prefix)))
+    known.sort(key=lambda form: (form.page_id or "", not form.is_active, form.form_id))
+    if as_json:
+        told = [
+            {
+                "form_id": form.form_id,
+                "page_id": form.page_id,
+                "name": form.name,
+                "active": form.is_active,
+                "questions": {key: asked.label for key, asked in form.questions.items()},
+                "tracking": sorted(form.tracking),
+                "disclaimers": dict(form.disclaimers),
+            }
+            for form in known
+        ]
+        typer.echo(json.dumps(told, ensure_ascii=False, indent=2))
+        return
+    if not known:
+        typer.echo("No form is known yet: `leadstream work retry` looks at the forms of each page.", err=True)
+        return
+    rows = [
+        (form.form_id, form.page_id or "-", "yes" if form.is_active else "no", str(len(form.questions)), form.name)
+        for form in known
+    ]
+    print_aligned([("form", "page", "active", "questions", "name"), *rows])
 
 
 def read_forms(reader: ReadsTopics, topics: Topics) -> list[Form]:

@@ -9,19 +9,18 @@ import typer
 from deploy.reading import reading
 from ingest.records import Topics
 from ingest.settings import MappingSettings, read
-from processors.mapping.asked import AskedForm, newest
+from processors.mapping.asked import newest
 from processors.mapping.drafting import SCHEMA_FILE, draft, target_name
 from processors.mapping.editing import editor_schema
 
 from .forms import read_forms
 
 _TARGET = re.compile(r"[a-z][a-z0-9_]{0,48}")
-_SHOWN = 20  # forms
 
 
 def new(
     *,
-    form: Annotated[str, typer.Option("--form", help="The form's id, as meta.leadgen.forms has it.")],
+    form: Annotated[str, typer.Option("--form", help="The form's id, as `mapping forms` lists it.")],
     target: Annotated[str | None, typer.Option("--target", help="Names the topic; else the form's name does.")] = None,
     owner: Annotated[str | None, typer.Option("--owner", help="Who is asked about it: a team, or an address.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="The file; else <target>.yaml in MAPPING_DIR.")] = None,
@@ -42,7 +41,7 @@ def new(
         known = newest(read_forms(reader, Topics(prefix=settings.topic_prefix)))
     found = next((each for each in known if each.form_id == form), None)
     if found is None:
-        _refuse(f"form {form} is not known: {_known(known)}")
+        _refuse(f"form {form} is none of the {len(known)} that are known: `leadstream mapping forms` lists them")
     name = target or target_name(found)
     path = out or (folder or Path()) / f"{name}.yaml"
     _write(path, draft(found, target=name, owner=owner))
@@ -63,14 +62,6 @@ def _write(path: Path, text: str) -> None:
         reason = "is there already" if path.exists() else f"cannot be written ({error.strerror})"
         _refuse(f"{path} {reason}: choose another --out, or another --target")
     typer.echo(f"Wrote {path}", err=True)
-
-
-def _known(forms: list[AskedForm]) -> str:
-    if not forms:
-        return "no form is yet, as `work fetch` tells each when its first lead comes"
-    shown = "".join(f"\n  {each.form_id}  {each.name}" for each in forms[:_SHOWN])
-    more = f"\n  and {len(forms) - _SHOWN} more" if len(forms) > _SHOWN else ""
-    return f"these are, `work fetch` tells others when their first lead comes{shown}{more}"
 
 
 def _refuse(why: str) -> NoReturn:

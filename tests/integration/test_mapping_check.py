@@ -18,8 +18,8 @@ def leadstream(system: System, tmp_path: Path) -> Commands:
 def test_a_first_file_is_written_checked_and_held_against_forms_that_change(
     system: System, leadstream: Commands, tmp_path: Path
 ) -> None:
-    before = leadstream("mapping", "new", "--form", "1")
-    assert (before.returncode, "no form is yet" in before.stderr) == (1, True)
+    before = leadstream("mapping", "forms")
+    assert (before.returncode, before.stdout, "work retry" in before.stderr) == (0, "", True)
 
     system.start("serve").wait_ready()
     system.start("work", "fetch").wait_ready()
@@ -30,7 +30,9 @@ def test_a_first_file_is_written_checked_and_held_against_forms_that_change(
     eventually(lambda: {key.partition("@")[0] for key in system.keys(FORMS)} >= told, 60, "the forms of the leads")
 
     unknown = leadstream("mapping", "new", "--form", "1")
-    assert (unknown.returncode, forms["solar"] in unknown.stderr) == (1, True)
+    assert (unknown.returncode, "`leadstream mapping forms` lists them" in unknown.stderr) == (1, True)
+    listed = [line.split()[0] for line in leadstream("mapping", "forms").stdout.splitlines()]
+    assert (listed[0], set(listed[1:])) == ("form", told)
     for template, form in seen.items():
         made = leadstream("mapping", "new", "--form", form, "--target", template, "--owner", "crm")
         assert made.returncode == 0, made.stderr

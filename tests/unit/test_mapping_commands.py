@@ -30,10 +30,10 @@ def check(*arguments: str) -> tuple[int, str]:
     return done.exit_code, done.stdout
 
 
-@pytest.mark.parametrize("command", ["new", "check", "preview", "schema"])
+@pytest.mark.parametrize("command", ["forms", "new", "check", "preview", "schema"])
 def test_each_command_has_an_example(command: str) -> None:
     shown = CliRunner().invoke(app, ["mapping", command, "--help"])
-    assert f"Example: leadstream mapping {command} " in " ".join(shown.stdout.split())
+    assert f"Example: leadstream mapping {command} " in " ".join(shown.stdout.split()) + " "
 
 
 def test_schema_prints_what_is_published() -> None:

@@ -36,6 +36,8 @@ class Patience:
         Restarts count though it ran in between: what is wrong with a record shows only when the record is read.
         """
         if not failed:
+            if self.given_up:
+                self._not_before = now  # that it was restarted in vain is to be told at once
             recovered, self._failed, self.given_up = self._failed, False, False
             return "recovered" if recovered else "well"
         self._failed = True

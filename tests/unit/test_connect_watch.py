@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 from typer.testing import CliRunner
 
 from deploy.connect import connect
-from deploy.connect.patience import Limits
+from deploy.connect.patience import Limits, Patience
 from deploy.connect.rest import Connect
 from deploy.connect.watching import Seen, Watcher
 from ingest import telemetry
@@ -158,6 +158,38 @@ def test_after_the_limit_it_is_given_up_with_an_alarm_that_stays(told: Told) -> 
     assert [event for event, _ in told].count("connect.given-up") == 1
     assert told[-1][0] == "connect.given-up"
     assert failed_of("given up") == 1
+
+
+def steps(patience: Patience, failed: bool, *times: float) -> list[str]:
+    """What is done at these times, every restart being taken up."""
+    done: list[str] = []
+    for now in times:
+        step = patience.look(failed, now)
+        if step == "restart":
+            patience.restarted(now)
+        done.append(step)
+    return done
+
+
+def test_each_restart_waits_twice_as_long_as_the_one_before() -> None:
+    done = steps(Patience(Limits(every=10, limit=4, within=600)), True, *range(0, 160, 10))
+    assert [10 * look for look, step in enumerate(done) if step == "restart"] == [0, 10, 30, 70]
+    assert done[15] == "give up"
+
+
+def test_one_that_ran_for_long_has_all_its_restarts_again() -> None:
+    patience = Patience(LIMITS)
+    first = steps(patience, True, *range(0, 100, 10))
+    assert steps(patience, False, 100, 110) == ["recovered", "well"]
+    assert steps(patience, True, *range(1000, 1100, 10)) == first
+    assert (first.count("restart"), first.count("give up")) == (LIMITS.limit, 1)
+
+
+def test_one_that_was_given_up_and_ran_for_a_moment_is_given_up_again_at_once() -> None:
+    patience = Patience(LIMITS)
+    steps(patience, True, *range(0, 100, 10))
+    assert steps(patience, False, 100) == ["recovered"]
+    assert steps(patience, True, 110, 120, 500) == ["give up", "wait", "wait"]
 
 
 def test_one_that_is_given_up_is_tried_once_in_a_while_for_an_outage_ends_by_itself(told: Told) -> None:

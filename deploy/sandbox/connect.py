@@ -81,7 +81,7 @@ class Connect:
             "-Xms128m",
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
-            "-Duser.timezone=UTC",  # else times land in the database as far off as this machine's zone is
+            "-Duser.timezone=UTC",  # else moments land in a timestamptz column as far off as this machine's zone is
             f"-Dlog4j2.configurationFile={LOGGING.as_uri()}",
         )
         program = "org.apache.kafka.connect.cli.ConnectDistributed"

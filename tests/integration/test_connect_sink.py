@@ -169,6 +169,15 @@ def test_a_table_with_the_key_alone_is_filled_though_a_tombstone_comes_first(top
     eventually(lambda: sink.rows() == {"2": a_record("2", name="x")}, 60, "the row")
 
 
+def test_a_column_of_yours_with_a_zone_holds_the_moment(topic: CrmTopic, sink: Sink) -> None:
+    """With Connect's Java in another zone than UTC it is hours off."""
+    sink.execute(f"create table {sink.table} (lead_id text primary key, asked_at timestamptz)")
+    moment = datetime(2026, 11, 24, 23, 59, 59, 123000, tzinfo=UTC)
+    topic.put({"1": topic.schema(schema()).encode(a_record("1", asked_at=moment))})
+    sink.start()
+    eventually(lambda: sink.rows() == {"1": a_record("1", asked_at=moment)}, 60, "the row")
+
+
 def test_the_password_is_told_to_nobody(world: Sandbox, topic: CrmTopic, sink: Sink) -> None:
     sink.start()
     password = (world.home / "postgres" / "secrets" / "password").read_text()

@@ -94,6 +94,10 @@ class ConfluentProducer:
                 "partitioner": "murmur2_random",
                 "acks": "all",
                 "enable.idempotence": True,
+                # librdkafka takes a batch's acknowledgement for that of every batch before it. A broker that knows
+                # nothing of this producer on a partition takes a second batch though it has refused the first one.
+                # So no batch is sent before the one before it is settled; tests/integration/test_producer_order.py.
+                "max.in.flight": 1,
                 "compression.type": "lz4",
                 "linger.ms": linger * 1000,
                 "message.timeout.ms": 0 if timeout is None else round(timeout * 1000),

@@ -3,8 +3,6 @@
 Exit codes: 0 done, 1 found wrong, 2 used wrongly.
 """
 
-import asyncio
-import socket
 import sys
 from typing import Annotated
 
@@ -15,16 +13,15 @@ from deploy.connect import connect
 from deploy.dead import dead
 from deploy.demo import demo
 from deploy.mapping import mapping
-from deploy.parent import Program, listen, supervise
+from deploy.parent import Program
 from deploy.parked import parked
 from deploy.replay import replay
+from deploy.running import listen_or_exit, run
 from deploy.sandbox.cli import sandbox
 from deploy.sandbox.deliver import deliver
 from deploy.tail import tail
 from deploy.topics import topics
-from ingest import telemetry
 from ingest.settings import (
-    AdminSettings,
     KafkaSettings,
     MappingSettings,
     MetaSettings,
@@ -68,8 +65,8 @@ def serve(
     Example: leadstream serve --processes 2
     """
     webhook, _, _ = read(WebhookSettings), read(MetaSettings), read(KafkaSettings)
-    sockets = _listen("INGEST", webhook.ingest_host, webhook.ingest_port, processes)
-    _supervise([Program(name="serve", sock=sock) for sock in sockets])
+    sockets = listen_or_exit("INGEST", webhook.ingest_host, webhook.ingest_port, processes)
+    run([Program(name="serve", sock=sock) for sock in sockets])
 
 
 @work.command()
@@ -79,7 +76,7 @@ def fetch() -> None:
     Example: leadstream work fetch
     """
     _ = read(KafkaSettings), read(RegistrySettings), read(MetaSettings), read(PagesSettings), read(WorkSettings)
-    _supervise([Program(name="fetch")])
+    run([Program(name="fetch")])
 
 
 @work.command(name="map")
@@ -94,7 +91,7 @@ def map_() -> None:
     _ = read(KafkaSettings), read(RegistrySettings), read(WorkSettings)
     if folder := read(MappingSettings).mapping_dir:
         read_mappings(folder)  # told here, and not by a child that is started again and again
-    _supervise([Program(name="map")])
+    run([Program(name="map")])
 
 
 @work.command()
@@ -104,25 +101,7 @@ def retry() -> None:
     Example: leadstream work retry
     """
     _ = read(KafkaSettings), read(MetaSettings), read(PagesSettings), read(WorkSettings), read(RetrySettings)
-    _supervise([Program(name="retry")])
-
-
-def _supervise(programs: list[Program]) -> None:
-    settings = read(AdminSettings)
-    [admin] = _listen("ADMIN", settings.admin_host, settings.admin_port)
-    telemetry.start_logging("parent")
-    raise typer.Exit(asyncio.run(supervise(programs, admin)))
-
-
-def _listen(what: str, host: str, port: int, copies: int = 1) -> list[socket.socket]:
-    try:
-        return listen(host, port, copies)
-    except OSError as error:
-        reason = error.strerror or "no such address"
-        sys.stderr.write(
-            f"leadstream: cannot listen on {host}:{port} ({reason}): choose another {what}_HOST or {what}_PORT\n"
-        )
-        raise typer.Exit(2) from None
+    run([Program(name="retry")])
 
 
 def main() -> None:

@@ -146,15 +146,30 @@ def schema_changes(before: schemas.Schema, after: schemas.Schema) -> tuple[str, 
     old, new = _fields(before), _fields(after)
     found = [f"+ {name} ({_type(field)})" for name, field in new.items() if name not in old]
     found += [f"- {name} ({_type(field)})" for name, field in old.items() if name not in new]
-    for name in (name for name in new if name in old):
-        if _shape(old[name]["type"]) != _shape(new[name]["type"]):
-            was, becomes = _type(old[name]), _type(new[name])
-            found.append(f"{name}: {was} becomes {becomes}" if was != becomes else f"{name}: what a {was} holds")
-        elif old[name] != new[name]:
-            found.append(f"{name}: its doc or default")
+    found += type_changes(before, after)
+    found += [
+        f"{name}: its doc or default"
+        for name in new
+        if name in old and old[name] != new[name] and _same_type(old[name], new[name])
+    ]
     if not found and list(old) != list(new):
         found.append("the order of its fields")
     return tuple(found or ["its doc"])
+
+
+def type_changes(before: schemas.Schema, after: schemas.Schema) -> tuple[str, ...]:
+    """Fields that are there in both, and are of another type; what is within a type of several fields counts too."""
+    old, new = _fields(before), _fields(after)
+    return tuple(
+        f"{name}: {was} becomes {becomes}" if was != becomes else f"{name}: what a {was} holds"
+        for name in new
+        if name in old and not _same_type(old[name], new[name])
+        for was, becomes in [(_type(old[name]), _type(new[name]))]
+    )
+
+
+def _same_type(before: Mapping[str, object], after: Mapping[str, object]) -> bool:
+    return _shape(before["type"]) == _shape(after["type"])
 
 
 def _fields(schema: schemas.Schema) -> Mapping[str, Mapping[str, object]]:

@@ -210,6 +210,13 @@ def test_a_change_that_readers_cannot_follow_is_refused_and_a_second_version_sta
     assert world.plan(*both) == []
 
 
+def test_a_type_that_the_registry_lets_become_another_is_refused_all_the_same(world: World) -> None:
+    world.apply(sales(born="int"))
+    [refused] = world.plan(sales(born="date"))
+    assert isinstance(refused, IncompatibleSchema)
+    assert refused.objections == ("born: int becomes date, and a field's type never changes",)
+
+
 def test_the_command_says_what_it_would_do_and_does_it_only_when_told(
     bootstrap: str, registry_url: str, topic_prefix: str
 ) -> None:

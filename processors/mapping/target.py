@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from processors.mapping.file import UNMAPPED, Mapping, Override, TargetField
 from processors.mapping.sources import Read, Said, Value, Values, reader
 from processors.mapping.transforms import Each, Reason, Step, Text, Whole, step
-from processors.mapping.typed import Convert, Typed, converter
+from processors.mapping.typed import Convert, Typed, converter, storable
 from schemas.shapes import Lead
 
 _NOT_OVERRIDDEN = Override()
@@ -139,7 +139,7 @@ class _Way:
                 taken = 0
                 for value in values:
                     taken |= value.places
-                return [value.text for value in values], taken & ~refused, None
+                return [storable(value.text) for value in values], taken & ~refused, None
         else:
             for number, value in enumerate(values):
                 found = self.convert(value.text)

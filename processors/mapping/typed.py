@@ -39,6 +39,11 @@ def decimal(text: str) -> Decimal | None:
     return Decimal(found) if _DECIMAL.fullmatch(found) else None
 
 
+def storable(text: str) -> str:
+    """Without U+0000, which no database takes as text: one answer with it would stop a sink for all that follow."""
+    return text.replace("\0", "")
+
+
 def iso_date(text: str) -> date | None:
     """YYYY-MM-DD and nothing else: eight digits alone are more likely a number."""
     try:
@@ -51,10 +56,6 @@ def moment(text: str) -> datetime | None:
     """An ISO 8601 moment in UTC, to the millisecond, as records hold it; a date is its midnight."""
     found = normalise.instant(text) if "-" in text else None  # digits alone are a number, not seconds
     return None if found is None else found.replace(microsecond=found.microsecond // 1000 * 1000)
-
-
-def _string(text: str) -> str:
-    return text
 
 
 def _whole(text: str, bounds: tuple[Decimal, Decimal]) -> int | None:
@@ -101,7 +102,7 @@ def _boolean(text: str) -> bool | None:
 
 
 _CONVERTERS: Mapping[Type, Convert] = {
-    "string": _string,
+    "string": storable,
     "boolean": _boolean,
     "int": _int,
     "long": _long,
@@ -109,5 +110,5 @@ _CONVERTERS: Mapping[Type, Convert] = {
     "double": _double,
     "date": _date,
     "timestamp": moment,
-    "strings": _string,
+    "strings": storable,
 }

@@ -61,3 +61,8 @@ def test_a_text_is_a_value_of_the_type_or_nothing(kind: Type, text: str, expecte
     assert found == expected
     assert type(found) is type(expected)
     assert fits(kind, text) is (expected is not None)
+
+
+@pytest.mark.parametrize("kind", ["string", "strings"])
+def test_a_text_has_no_character_that_no_database_takes(kind: Type) -> None:
+    assert converter(kind)("a\0b") == "ab"

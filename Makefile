@@ -17,7 +17,7 @@ help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: .venv/installed ## all of it on this machine: from a signed delivery to decoded leads, and a replay
+demo: .venv/installed ## all of it on this machine: from a signed delivery to decoded leads, a CRM topic and a replay
 	@$(RUN)leadstream demo
 
 .PHONY: test

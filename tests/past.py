@@ -72,8 +72,8 @@ class Past:
         """The lead, and what it is for each target that takes it; those that it is `without` are up to the test."""
         for target in targets or () if details.value is not None else self.targets:
             if target not in without:
-                self.cluster.put(_made(details, f"{CRM}{target}"))
-        return self.cluster.put(_made(details, LEADS, targets))
+                self.cluster.put(made(details, f"{CRM}{target}"))
+        return self.cluster.put(made(details, LEADS, targets))
 
     def arrive(self, received: Received) -> Received:
         return self.map(self.fetch(received))
@@ -131,6 +131,11 @@ class Past:
         found = self.cluster.bounds(topic)
         return {number: (end, end) for number, (_, end) in found.items()} if topic in self.expired else found
 
+    @property
+    def mapped(self) -> tuple[str, ...]:
+        """What map writes to."""
+        return (LEADS, *(f"{CRM}{target}" for target in self.targets))
+
     def ends(self, *topics: str) -> dict[str, dict[int, int]]:
         """Where these topics end now."""
         found = {topic: self.cluster.bounds(self.cluster.topics(topic)) for topic in topics}
@@ -144,18 +149,19 @@ class Past:
         self,
         committed: Mapping[str, Offsets],
         *,
-        leads: Offsets | None = None,
+        mapped: Mapping[str, Offsets] | None = None,
         since: int = LONG_AGO,
         until: int = FAR,
         page: str | None = None,
     ) -> Account:
-        """As it is by what was committed when it was asked, and by where leads.v1 had ended before, else ends now."""
+        """As it is by what was committed when it was asked, and by where leads.v1 and the targets' topics had ended
+        before, else end now.
+        """
         self.read = 0
         found = Positions(
             cluster=self.identity,
             committed=committed,
-            leads=self.ends(LEADS)[LEADS] if leads is None else leads,
-            crm=tuple(f"{CRM}{target}" for target in self.targets),
+            mapped=self.ends(*self.mapped) if mapped is None else mapped,
         )
         return keep(
             _Counting(self),
@@ -187,7 +193,7 @@ def _place(received: Received) -> tuple[str, int, int]:
     return received.topic, received.partition, received.offset
 
 
-def _made(details: Received, topic: str, targets: Sequence[str] | None = None) -> Record:
+def made(details: Received, topic: str, targets: Sequence[str] | None = None) -> Record:
     said = details.headers + (headers({"targets": ",".join(targets)}) if targets is not None else ())
     return Record(topic=topic, key=details.key, value=details.value, headers=said, timestamp=details.timestamp)
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_FORMAT = 2
+_FORMAT = 3
 _TABLES = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE read (
@@ -38,16 +38,16 @@ CREATE TABLE letter (
 CREATE INDEX letter_of ON letter (origin, stage, target);
 -- The newest record of each lead on details and, by topic, on each one it is mapped to.
 CREATE TABLE details (lead PRIMARY KEY, origin INT, partition INT, offset INT, at INT, erased INT) WITHOUT ROWID;
--- Of leads.v1 besides: the ids of the targets that the lead is meant for, between commas, and where that lies.
+-- `meant`, of leads.v1 alone: the ids of the targets that the lead is meant for, between commas.
 CREATE TABLE mapped (
     target TEXT, lead, at INT, erased INT, meant TEXT, partition INT, offset INT, PRIMARY KEY (target, lead)
 ) WITHOUT ROWID;
 -- What map gave up or left out, by topic, and where on details that lay: the newest of each lead.
 CREATE TABLE refused (target TEXT, lead, kind TEXT, offset INT, PRIMARY KEY (target, lead)) WITHOUT ROWID;
 CREATE TABLE access (key TEXT PRIMARY KEY, state TEXT, until INT, reason TEXT, page TEXT) WITHOUT ROWID;
--- Of each run anew: how far the groups had read, and where leads.v1 had ended before.
+-- Of each run anew: how far the groups had read, and where what map writes to had ended before.
 CREATE TEMP TABLE committed (topic TEXT, partition INT, offset INT, PRIMARY KEY (topic, partition)) WITHOUT ROWID;
-CREATE TEMP TABLE leads_before (partition INTEGER PRIMARY KEY, offset INT);
+CREATE TEMP TABLE before (topic TEXT, partition INT, offset INT, PRIMARY KEY (topic, partition)) WITHOUT ROWID;
 """
 _EXPIRING = ("promise", "fate", "copy", "letter", "details", "mapped")
 _CACHE_KIB = 64 * 1024
@@ -103,12 +103,16 @@ class Books:
                 [(topic, partition, stand.next, stand.offset, stand.at) for partition, stand in stands.items()],
             )
 
-    def go_by(self, committed: Mapping[str, Mapping[int, int]], leads: Mapping[int, int]) -> None:
-        """What this run goes by: what was committed, by topic, and where leads.v1 had ended before that was asked."""
+    def go_by(self, committed: Mapping[str, Mapping[int, int]], mapped: Mapping[str, Mapping[int, int]]) -> None:
+        """What this run goes by: what was committed, by topic, and where what map writes to had ended
+        before that was asked."""
         with self.connection:
             self.connection.execute("DELETE FROM committed")
-            self.connection.execute("DELETE FROM leads_before")
-            self.connection.executemany("INSERT INTO leads_before VALUES (?, ?)", leads.items())
+            self.connection.execute("DELETE FROM before")
+            self.connection.executemany(
+                "INSERT INTO before VALUES (?, ?, ?)",
+                [(topic, *place) for topic, places in mapped.items() for place in places.items()],
+            )
             self.connection.executemany(
                 "INSERT INTO committed VALUES (?, ?, ?)",
                 [(topic, *place) for topic, places in committed.items() for place in places.items()],

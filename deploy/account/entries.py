@@ -134,7 +134,7 @@ def of_crm(topic: str) -> Callable[[Received], Iterator[Entry]]:
     def entries(received: Received) -> Iterator[Entry]:
         if received.key is not None:
             lead = (an_id(_key(received)), received.timestamp, received.value is None)
-            yield _MAPPED, (topic, *lead, None, None, None)
+            yield _MAPPED, (topic, *lead, None, received.partition, received.offset)
 
     return entries
 

@@ -30,13 +30,17 @@ class NoAnswer(Exception):
 class Positions:
     """Of which cluster, and by topic (without its prefix) what was committed; a partition never read is left out.
 
-    `leads` is where leads.v1 ended before any of it was asked, and `crm` are the topics of the targets there were then.
+    `mapped` is where leads.v1 and the topic of each target that there was ended before any of it was asked.
     """
 
     cluster: str
     committed: Mapping[str, Offsets]
-    leads: Offsets
-    crm: tuple[str, ...]
+    mapped: Mapping[str, Offsets]
+
+    @property
+    def crm(self) -> tuple[str, ...]:
+        """The topics of the targets."""
+        return tuple(sorted(self.mapped.keys() - {LEADS}))
 
 
 def positions(settings: KafkaSettings) -> Positions:
@@ -49,9 +53,13 @@ def positions(settings: KafkaSettings) -> Positions:
             for name, found in metadata.topics.items()
             if name.startswith(topics.prefix)
         }
-        leads = {
-            place[1]: client.get_watermark_offsets(TopicPartition(*place), timeout=_PATIENCE)[1]
-            for place in places.get(LEADS, ())
+        mapped = {
+            name: {
+                place[1]: client.get_watermark_offsets(TopicPartition(*place), timeout=_PATIENCE)[1]
+                for place in places[name]
+            }
+            for name in places
+            if name == LEADS or name.startswith(CRM)
         }
     stands: dict[str, Offsets] = {}
     for group, names in READS.items():
@@ -59,12 +67,7 @@ def positions(settings: KafkaSettings) -> Positions:
             for name in names:
                 held = committed(client, places.get(name, ()))
                 stands[name] = {partition: offset for (_, partition), offset in held.items()}
-    return Positions(
-        cluster=metadata.cluster_id or "",
-        committed=stands,
-        leads=leads,
-        crm=tuple(sorted(name for name in places if name.startswith(CRM))),
-    )
+    return Positions(cluster=metadata.cluster_id or "", committed=stands, mapped=mapped)
 
 
 @contextmanager

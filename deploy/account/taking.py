@@ -11,8 +11,9 @@ were asked for, and has been read:
 
 For a target the same holds, once it is known for whom a lead was meant. The lead on leads.v1 says so, and may be
 acknowledged a moment before its CRM records; after a replay, what it says may be new of details whose offset was
-committed long ago. So before the offsets it is asked where leads.v1 ends, and what lies beyond may not accuse. Of a
-lead that was there before: map delivers the lead, its CRM records, its dead letters and their fates before it commits
+committed long ago, and an older lead may for a moment stand in the place of a newer one, there and on a target's topic.
+So before the offsets it is asked where these topics end, and what lies beyond may not accuse. Of a lead that was there
+before: map delivers the lead, its CRM records, its dead letters and their fates before it commits
 the offset of their details. If they were not all acknowledged when the topics' ends were asked for, that offset was not
 committed when the offsets were, and those details, or newer ones of the lead, are found to be still unread. So where
 they are not, the CRM record or its dead letter is there, or was never written.
@@ -140,7 +141,7 @@ def _take(
     notes: tuple[str, ...],
 ) -> Account:
     with open_books(file, cluster=found.cluster, prefix=topics.prefix) as books:
-        books.go_by(found.committed, found.leads)
+        books.go_by(found.committed, found.mapped)
         bounds = read_on(reader, topics, books, told, crm=found.crm)
         books.forget((packed(number, 0), packed(number, first)) for number, (first, _) in bounds[RAW].items())
         # A day more, as the clocks of door and workers differ.

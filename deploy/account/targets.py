@@ -1,8 +1,8 @@
 """What became of each lead on its way to leads.v1 and to each target of a mapping file, counted from the books.
 
-On leads.v1 is everyone. Who is meant for a target is said by the lead on leads.v1 itself, in its header `targets`. It
-may accuse only if it was there before the groups' offsets were asked for: see taking.py. A lead that is missing on
-leads.v1, and of which nothing says for whom it was meant, is lost there alone.
+On leads.v1 is everyone. Who is meant for a target is said by the lead on leads.v1 itself, in its header `targets`. What
+lies on these topics may accuse only if it was there before the groups' offsets were asked for: see taking.py. A lead
+that is missing on leads.v1, and of which nothing says for whom it was meant, is lost there alone.
 """
 
 import sqlite3
@@ -23,12 +23,13 @@ _AS_IT_LIES = """
 """
 # Of an erased lead there is a tombstone, or nothing any more.
 _STILL_TO_COME = """
-    WHEN details.offset >= coalesce(committed.offset, 0) THEN 'unread'
+    WHEN details.offset >= coalesce(committed.offset, 0) OR mapped.offset >= coalesce(own.offset, 0) THEN 'unread'
     WHEN details.erased THEN CASE WHEN mapped.lead IS NULL THEN 'erased' ELSE 'lost' END
 """
 _OF_WHAT_IS_ASKED = """
     LEFT JOIN mapped ON mapped.target = :topic AND mapped.lead = details.lead
     LEFT JOIN refused ON refused.target = :topic AND refused.lead = details.lead
+    LEFT JOIN before AS own ON own.topic = :topic AND own.partition = mapped.partition
     LEFT JOIN committed ON committed.topic = :details AND committed.partition = details.partition
     WHERE details.at >= :since AND details.at < :until
     AND (:page IS NULL OR details.lead IN (SELECT lead FROM promise WHERE page = :page))
@@ -44,7 +45,7 @@ _ON_TARGET = f"""
     WHEN lead.at >= details.at THEN 'skipped' END AS kind
     FROM details
     LEFT JOIN mapped AS lead ON lead.target = :leads AND lead.lead = details.lead
-    LEFT JOIN leads_before AS before ON before.partition = lead.partition
+    LEFT JOIN before ON before.topic = :leads AND before.partition = lead.partition
     LEFT JOIN refused AS whole ON whole.target = :leads AND whole.lead = details.lead {_OF_WHAT_IS_ASKED}
 """  # noqa: S608  as above
 

@@ -65,12 +65,12 @@ class Life:
                 assert self.look().lost.examples == ()
 
     def look(self) -> Account:
-        """First where leads.v1 ends, then the offsets; some more happens in between and before the topics are read."""
-        leads = self.past.ends(LEADS)[LEADS]
+        """First where map writes to, then the offsets; some more happens in between and before the topics are read."""
+        mapped = self.past.ends(*self.past.mapped)
         self._go_on()
         committed = self._offsets()
         self._go_on()
-        account = self.past.account_by(committed, leads=leads)
+        account = self.past.account_by(committed, mapped=mapped)
         assert sum(account.total.values()) == len(self.past.cluster.on(RAW))
         return account
 

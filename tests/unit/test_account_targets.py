@@ -83,8 +83,8 @@ def test_what_is_lost_of_several_targets_is_named_with_each(past: Past) -> None:
     past.map(second, (BILLING,), without=(BILLING,))
     assert lost(past.account()) == [(f"{CRM}{BILLING}", at(second, DETAILS)), (f"{CRM}{SALES}", at(first, DETAILS))]
     assert [line.partition(" as ")[2][: len(at(first, DETAILS))] for line in verdict(past.account()).splitlines()] == [
-        at(first, DETAILS),
         at(second, DETAILS),
+        at(first, DETAILS),
     ]
 
 

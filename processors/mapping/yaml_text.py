@@ -53,9 +53,14 @@ def parse(text: str) -> Parsed:
     """The text, read as far as it can be; with flaws, what was read is not all that was meant."""
     if len(text) > MAX_SIZE:
         return _nothing(0, f"is larger than {MAX_SIZE >> 20} MiB: a mapping file holds fields, not data")
+    lines: dict[Place, int] = {(): 1}
     try:
         loader = _Loader(text)
         root = loader.get_single_node()
+        flaws: list[Flaw] = [
+            (line, (), "is an alias (*), which is not followed here: write it out") for line in loader.aliases
+        ]
+        data = None if root is None else _read(root, (), lines, flaws)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = f"{error.context}, {error.problem}" if error.context and error.problem else error.problem
@@ -63,14 +68,8 @@ def parse(text: str) -> Parsed:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         return _nothing(line, f"holds a character that YAML does not allow (#x{error.character:04x})")
-    except RecursionError:
-        return _nothing(0, "is nested too deep")
-    lines: dict[Place, int] = {(): 1}
-    flaws: list[Flaw] = [
-        (line, (), "is an alias (*), which is not followed here: write it out") for line in loader.aliases
-    ]
-    try:
-        data = None if root is None else _read(root, (), lines, flaws)
+    except ValueError:  # of chr(), which PyYAML lets through
+        return _nothing(loader.line + 1, "has an escape, such as \\U00110000, that is no character")
     except RecursionError:
         return _nothing(0, "is nested too deep")
     return Parsed(data=data, lines=lines, flaws=tuple(flaws))

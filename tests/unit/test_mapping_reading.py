@@ -101,6 +101,7 @@ class TestText:
             ("a: !!int 1\n", "s.yaml:1: a: has the tag !!int: leave it out, values are texts here"),
             ("a:\n - !python/name:os.system x\n", "s.yaml:2: a[0]: has the tag !python/name:os.system: leave it out"),
             ("? [a]\n: 1\n", "s.yaml:1: has a list or a mapping as a key: a key is a text"),
+            ('a: 1\nb: "\\U00110000"\n', "s.yaml:2: has an escape, such as \\U00110000, that is no character"),
             ("[" * 3000, "s.yaml: is nested too deep"),
             ("#" * (1 << 20) + "\n", "s.yaml: is larger than 1 MiB: a mapping file holds fields, not data"),
         ],

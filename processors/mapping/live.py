@@ -6,7 +6,6 @@ it up.
 """
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from ingest.registry import NotRegistered, Registry, RegistryError, RegistryUnav
 from processors import patience
 from processors.mapping.avro import avro_schema
 from processors.mapping.file import Mapping
-from processors.mapping.reading import BadMapping, Problem, read_folder
+from processors.mapping.reading import BadMapping, Problem, mapping_files, read_folder
 from processors.mapping.target import Target
 
 _SAID = 5  # problems in one look's log
@@ -147,12 +146,14 @@ class Mappings:
 def _state(folder: Path) -> object:
     """What changes when a file does, also where it is replaced by another of the same size and second."""
     try:
-        with os.scandir(folder) as entries:
-            return sorted(
-                (entry.name, stat.st_mtime_ns, stat.st_size, stat.st_ino)
-                for entry in entries
-                if entry.name.endswith((".yaml", ".yml"))
-                for stat in [entry.stat()]
-            )
+        return [(path.name, _file_state(path)) for path in mapping_files(folder)]
     except OSError as error:
         return error.errno
+
+
+def _file_state(path: Path) -> object:
+    try:
+        stat = path.stat()
+    except OSError as error:  # a link that leads nowhere: the others may still change
+        return error.errno
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino

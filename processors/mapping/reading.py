@@ -106,19 +106,24 @@ def read_files(paths: Map[str, Path]) -> list[Loaded]:
     return loaded
 
 
-def read_folder(folder: Path) -> list[Loaded]:
-    """The mappings of a folder, by the names of their files. `BadMapping` with all that is wrong in all files.
+def mapping_files(folder: Path) -> list[Path]:
+    """The mapping files of a folder, by their names; `OSError` where it cannot be listed.
 
     What begins with a dot is left out: editors and mounted volumes keep such files beside the real ones.
     """
+    return sorted(
+        path for path in folder.iterdir() if path.name.endswith((".yaml", ".yml")) and not path.name.startswith(".")
+    )
+
+
+def read_folder(folder: Path) -> list[Loaded]:
+    """The mappings of a folder, by the names of their files. `BadMapping` with all that is wrong in all files."""
     try:
-        names = sorted(entry.name for entry in folder.iterdir())
+        paths = mapping_files(folder)
     except OSError as error:
         reason = f"cannot be read ({error.strerror}): is MAPPING_DIR right?"
         raise BadMapping([Problem(file=str(folder), line=0, field="", message=reason)]) from None
-    return read_files(
-        {name: folder / name for name in names if name.endswith((".yaml", ".yml")) and not name.startswith(".")}
-    )
+    return read_files({path.name: path for path in paths})
 
 
 def _doubles(loaded: Iterable[Loaded]) -> Iterator[Problem]:

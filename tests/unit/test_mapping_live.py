@@ -202,3 +202,29 @@ def test_what_a_record_goes_by_is_not_changed_under_it(folder: Folder) -> None:
     folder.write("sales", "phone")
     folder.look()
     assert [list(live.mapping.fields) for live in held] == [["email"]]
+
+
+def test_a_link_that_leads_nowhere_hides_no_change_of_another_file(folder: Folder) -> None:
+    """Such as an editor that has crashed leaves: it is no mapping file, and stays."""
+    folder.write("sales")
+    (folder.path / ".#sales.yaml").symlink_to("me@host.4711")
+    folder.begin()
+    folder.write("sales", "phone")
+    assert folder.look() == [("mapping.read", "sales.v1")]
+
+
+def test_a_volume_whose_files_are_swapped_behind_a_link_is_taken_up(folder: Folder) -> None:
+    """As Kubernetes mounts a ConfigMap: the files are links into `..data`, which is a link to the newest folder."""
+    folder.write("sales")
+    for number, field in enumerate(("email", "phone")):
+        folder.write("sales", field)
+        (folder.path / f"..{number}").mkdir()
+        (folder.path / "sales.yaml").rename(folder.path / f"..{number}" / "sales.yaml")
+    data = folder.path / "..data"
+    data.symlink_to("..0")
+    (folder.path / "sales.yaml").symlink_to("..data/sales.yaml")
+    folder.begin()
+    (folder.path / "..new").symlink_to("..1")
+    (folder.path / "..new").replace(data)
+    assert folder.look() == [("mapping.read", "sales.v1")]
+    assert folder.fields == {"sales.v1": ["phone"]}

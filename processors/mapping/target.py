@@ -4,6 +4,7 @@ The same lead always gives the same record. What no field took is in the record'
 """
 
 from collections.abc import Iterator
+from collections.abc import Mapping as Map
 from dataclasses import dataclass
 
 from processors.mapping.file import UNMAPPED, Mapping, Override, TargetField
@@ -51,8 +52,9 @@ class Target:
         self._forms = frozenset(mapping.filter.forms)
         self._ignored = frozenset(mapping.ignore)
         overridden = {form for field in mapping.fields.values() for form in field.forms}
-        self._ways = _ways(mapping, None)
-        self._ways_of_forms = {form: _ways(mapping, form) for form in overridden}
+        base = {name: _way(name, field, None) for name, field in mapping.fields.items()}
+        self._ways = tuple(base.values())
+        self._ways_of_forms = {form: _ways_of_form(mapping, base, form) for form in overridden}
 
     def wants(self, lead: Lead) -> bool:
         """Whether the target's filter takes the lead. Where it is not known that it is organic, only `only` leaves it
@@ -155,8 +157,12 @@ class _Way:
         return self.default, 0, None
 
 
-def _ways(mapping: Mapping, form: str | None) -> tuple[_Way, ...]:
-    return tuple(_way(name, field, field.forms.get(form or "")) for name, field in mapping.fields.items())
+def _ways_of_form(mapping: Mapping, base: Map[str, _Way], form: str) -> tuple[_Way, ...]:
+    """What a form does not override is shared: a file may name hundreds of forms."""
+    return tuple(
+        _way(name, field, field.forms[form]) if form in field.forms else base[name]
+        for name, field in mapping.fields.items()
+    )
 
 
 def _way(name: str, field: TargetField, override: Override | None) -> _Way:

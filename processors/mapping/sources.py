@@ -28,6 +28,8 @@ from processors.mapping.file import (
 from schemas.shapes import Answer, Lead
 
 _STANDARD = frozenset(BY_NAME.values())
+_PLACES = 10_000  # values of one lead; without an end, each bit of 500,000 would lie in 60 kB
+_LAST_PLACE = 1 << (_PLACES - 1)
 
 
 class Value(NamedTuple):  # not a dataclass: dozens are made for each lead, and these in a third of the time
@@ -62,14 +64,14 @@ class Said:
             for number, text in enumerate(answer["values"]):
                 if text.strip():
                     values.append(Value(text, texts[number] if number < len(texts) else None, place))
-                    place <<= 1
+                    place = _next(place)
             if values:
                 self._index(answer, values)
         self._disclaimers: list[tuple[str, bool, int]] = []
         for box in lead["disclaimers"]:
             if box["is_checked"] is not None:
                 self._disclaimers.append((box["key"], box["is_checked"], place))
-                place <<= 1
+                place = _next(place)
 
     def custom(self, key: str) -> Values:
         return self._by_key.get(key, ())
@@ -171,9 +173,14 @@ def _folded(label: str) -> str:
     return fold(label)
 
 
+def _next(place: int) -> int:
+    """The bit after this one. Behind `_PLACES` of them there is none: what has none is left, whether taken or not."""
+    return place << 1 if place < _LAST_PLACE else 0
+
+
 def _add(to: dict[Name, list[Value]], name: Name, values: list[Value]) -> None:
-    """Never in place: the same list stands under several names."""
-    to[name] = to[name] + values if name in to else values
+    """Into a list of its own: the given one stands under several names."""
+    to.setdefault(name, []).extend(values)
 
 
 def _is_listed(answer: Answer) -> bool:

@@ -153,6 +153,17 @@ def test_an_answer_in_any_script_is_left_as_it_is() -> None:
     assert left_in(mapped(a_lead(("शहर", "पुणे 👍"), form=None)))["answers"] == {"शहर": ["पुणे 👍"]}
 
 
+def test_of_a_lead_with_very_many_values_those_that_are_not_followed_are_left_though_taken() -> None:
+    """To follow half a million would take gigabytes; twice is not lost."""
+    lead = a_lead(*((key, [str(number) for number in range(6_000)]) for key in ("a", "b")), ticked={"news": "1"})
+    fields = {key: a_field({"field": key}, type="strings") for key in ("a", "b")}
+    made = Target(a_mapping(fields)).map(lead)
+    assert (len(made.record["a"]), len(made.record["b"])) == (6_000, 6_000)  # type: ignore[arg-type]  # lists
+    left = left_in(made)
+    assert left["answers"] == {"b": [str(number) for number in range(4_000, 6_000)]}
+    assert left["disclaimers"]["news"] is True
+
+
 def test_reading_twice_gives_the_same() -> None:
     said = Said(a_lead(("city", "Rom")))
     read = reader(Question(question="Welche Stadt gefällt Ihnen?"))

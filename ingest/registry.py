@@ -21,6 +21,7 @@ from ingest.codec import Codec, UnknownSchema
 Record = TypeVar("Record", bound=Mapping[str, object])
 
 _MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
+_IDS = 2**32  # four bytes of the frame
 _NOT_A_REGISTRY = "what answers at REGISTRY_URL is not a schema registry"
 _UNKNOWN = {40401, 40402, 40403, 40408, 40409}  # no such subject, version, schema, or rule of a subject's own
 _PATIENCE = aiohttp.ClientTimeout(total=10)
@@ -197,6 +198,6 @@ def _as_text(schema: schemas.Schema) -> dict[str, str]:
 
 def _integer(answer: Mapping[str, object], name: str) -> int:
     value = answer.get(name)
-    if not isinstance(value, int):
+    if not isinstance(value, int) or not 0 <= value < _IDS:
         raise RegistryUnavailable(_NOT_A_REGISTRY)
     return value

@@ -154,6 +154,8 @@ def test_an_unknown_writer_is_looked_up_once_and_learnt() -> None:
         answer({"error_code": 50001, "message": "store"}, 500),
         answer(["not", "an", "object"]),
         answer({"no": "id"}),
+        answer({"id": -1}),
+        answer({"id": 2**32}),
         answer({"status": 404, "error": "Not Found"}, 404),
     ],
 )

@@ -78,15 +78,16 @@ def received(value: bytes | None, key: bytes | None = LEAD.encode()) -> Received
     )
 
 
-def mapped(record: Received, *, broker: Broker | None = None, frames: Frames | None = None) -> list[Record]:
+def mapped(
+    record: Received, *, broker: Broker | None = None, frames: Frames | None = None, limit: Limit | None = None
+) -> list[Record]:
     broker = broker or Broker()
-    limit = Limit(worker="map", per_minute=10, clock=lambda: 0.0)
     step = Map(
         details=frames or Frames(),
         codec=LEAD_CODEC,
         mappings=NoTargets(),
         producer=broker,
-        limit=limit,
+        limit=limit or Limit(worker="map", per_minute=10, clock=lambda: 0.0),
         clock=lambda: NOW,
     )
     asyncio.run(step.run(record))
@@ -127,6 +128,19 @@ def test_what_cannot_be_mapped_is_dead_with_its_bytes_untouched(value: bytes, ke
     assert header(dead.headers, "fate-reason") == reason
     assert header(dead.headers, "stage") == "map"
     assert (fate.topic, fate.key) == (FATES, b"map/2@7")
+
+
+def test_what_cannot_be_mapped_is_given_up_no_faster_than_the_limit_says() -> None:
+    now, pauses = [0.0], []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        now[0] += seconds
+
+    limit = Limit(worker="map", per_minute=1, clock=lambda: now[0], pause=pause)
+    for _ in range(2):
+        assert len(mapped(received(b"no frame"), limit=limit)) == 2
+    assert pauses == [60.0]
 
 
 def test_a_schema_that_nobody_registered_is_dead() -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 import stamina
+from prometheus_client import REGISTRY
 
 from ingest import telemetry
 from ingest.codec import Codec
@@ -165,6 +166,34 @@ def test_what_fails_for_one_target_is_dead_for_that_one_and_the_others_get_it() 
     assert fate.key == b"map/2@7/strict.v1"
     told = json.loads(fate.value or b"")
     assert (told["fate"], told["page_id"], told["lead_id"]) == ("dead", "153125381133", LEAD)
+
+
+def test_a_lead_that_fails_for_several_fields_names_them_all_and_the_first_ones_reason() -> None:
+    more = """    transform: [email]
+  phone: {doc: Missing., from: [{field: phone}], required: true}
+"""
+    dead = on(Step(live("strict", more=more)).map(details(email="no address")), DEAD)
+    assert (header(dead.headers, "field"), header(dead.headers, "fate-reason")) == ("email,phone", "email")
+
+
+@pytest.mark.parametrize("too_large", [None, SALES])
+def test_what_becomes_of_a_lead_is_counted_by_target_and_each_failure_by_field(too_large: str | None) -> None:
+    def counted(name: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(name, labels) or 0.0
+
+    def counts() -> list[float]:
+        return [
+            counted("leadstream_crm_records_total", target="sales.v1", outcome="mapped"),
+            counted("leadstream_crm_records_total", target="sales.v1", outcome="dead"),
+            counted("leadstream_crm_records_total", target="strict.v1", outcome="dead"),
+            counted("leadstream_mapping_failures_total", target="strict.v1", field="budget", reason="required"),
+        ]
+
+    before = counts()
+    strict = live("strict", name="budget", more="    required: true")
+    Step(live("sales"), strict, too_large=too_large).map(details(email="a@example.com"))
+    grown = [now - then for now, then in zip(counts(), before, strict=True)]
+    assert grown == ([0, 1, 1, 1] if too_large else [1, 0, 1, 1])
 
 
 def test_a_tombstone_erases_the_lead_on_every_topic_whatever_their_filters() -> None:

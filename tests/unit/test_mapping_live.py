@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -183,6 +184,47 @@ def test_a_registry_that_is_away_holds_up_no_change_that_needs_no_new_schema(fol
     folder.write("sales", more=", transform: [lower]")
     assert folder.look() == [("mapping.read", "sales.v1")]
     assert folder.mappings.now[0].mapping.hash != before
+
+
+def test_a_change_that_needs_a_registry_which_is_away_waits_for_it_and_ends_nothing(folder: Folder) -> None:
+    folder.write("sales")
+    folder.begin()
+    folder.registry.away = 1
+    folder.write("sales", "phone")
+    assert folder.look() == [("mapping.refused", "away")]
+    assert folder.fields == {"sales.v1": ["email"]}
+    assert folder.look() == [("mapping.read", "sales.v1")]
+
+
+def test_what_was_wrong_and_mended_is_told_anew_when_it_comes_back(folder: Folder) -> None:
+    folder.write("sales")
+    folder.begin()
+    for _ in range(2):
+        folder.write("sales", more=", type: strong")
+        assert [event for event, _ in folder.look()] == ["mapping.refused"]
+        folder.write("sales")
+        folder.look()
+
+
+def test_a_file_in_place_of_one_of_the_same_size_and_second_is_seen(folder: Folder) -> None:
+    """As a copy that keeps times makes it."""
+    folder.write("sales", "email")
+    file = folder.path / "sales.yaml"
+    os.utime(file, (1, 1))
+    folder.begin()
+    folder.write("sales", "phone")
+    os.utime(file, (1, 1))
+    assert folder.look() == [("mapping.read", "sales.v1")]
+
+
+def test_a_file_that_is_written_in_place_is_seen(folder: Folder) -> None:
+    folder.write("sales", "email")
+    folder.begin()
+    file = folder.path / "sales.yaml"
+    before = file.stat()
+    file.write_text(file.read_text().replace("email", "phone"))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    assert folder.look() == [("mapping.read", "sales.v1")]
 
 
 def test_a_folder_that_is_empty_or_gone_is_a_volume_that_is_missing(folder: Folder) -> None:

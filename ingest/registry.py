@@ -7,7 +7,7 @@ Source of the API: https://docs.confluent.io/platform/current/schema-registry/de
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import TypeVar, cast
 from urllib.parse import quote
@@ -94,6 +94,19 @@ class Registry:
         except NotRegistered:
             return None
         return _parsed(answer)
+
+    async def versions(self, subject: str) -> list[schemas.Schema]:
+        """Every schema of the subject that is not deleted, the oldest first."""
+        path = f"/subjects/{quote(subject, safe='')}/versions"
+        found: list[schemas.Schema] = []
+        try:
+            newest = _integer(await self._ask("GET", f"{path}/latest"), "version")
+        except NotRegistered:
+            return found
+        for number in range(1, newest + 1):
+            with suppress(NotRegistered):
+                found.append(_parsed(await self._ask("GET", f"{path}/{number}")))
+        return found
 
     async def compatibility(self, subject: str) -> str | None:
         """The subject's own rule, such as BACKWARD_TRANSITIVE; None if it has none."""

@@ -113,9 +113,12 @@ async def _subject_differences(
         changes = None if before is None else schema_changes(before, schema)
         wanted = UnregisteredSchema(name=subject, schema=schema, changes=changes, target=target)
         objections = await registry.objections(subject, schema)
-        # A registry lets a date become a number; who reads it as one, and the table it lies in, do not.
+        # A registry lets a date become a number; who reads it as one, and the table it lies in, do not. A field that
+        # was taken out has its column still.
         if target and before is not None and not objections:
-            objections = tuple(f"{change}, and a field's type never changes" for change in type_changes(before, schema))
+            versions = await registry.versions(subject)
+            changed = dict.fromkeys(change for each in versions for change in type_changes(each, schema))
+            objections = tuple(f"{change}, and a field's type never changes" for change in changed)
         found.append(_refused(wanted, objections) if objections else wanted)
     return found
 

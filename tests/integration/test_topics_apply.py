@@ -217,6 +217,16 @@ def test_a_type_that_the_registry_lets_become_another_is_refused_all_the_same(wo
     assert refused.objections == ("born: int becomes date, and a field's type never changes",)
 
 
+def test_a_field_that_was_taken_out_comes_back_as_what_it_was_or_not_at_all(world: World) -> None:
+    """The column of a table is still there; the newest schema no longer tells of it."""
+    world.apply(sales(email="string", budget="int"))
+    world.apply(sales(email="string"))
+    [refused] = world.plan(sales(email="string", budget="long"))
+    assert isinstance(refused, IncompatibleSchema)
+    assert refused.objections == ("budget: int becomes long, and a field's type never changes",)
+    assert world.apply(sales(email="string", budget="int")) == []
+
+
 def test_the_command_says_what_it_would_do_and_does_it_only_when_told(
     bootstrap: str, registry_url: str, topic_prefix: str
 ) -> None:

@@ -104,8 +104,7 @@ class Mappings:
             telemetry.MAPPINGS_BROKEN.set(0)
 
     async def _take(self, folder: Path) -> None:
-        state = await asyncio.to_thread(_state, folder)
-        mappings = await asyncio.to_thread(read_mappings, folder)
+        mappings, state = await asyncio.to_thread(_read_at_rest, folder)
         before = {live.mapping.id: live for live in self._now}
         live = [await self._resolve(mapping, before.get(mapping.id)) for mapping in mappings]
         self._now, self._seen = tuple(live), state
@@ -141,6 +140,15 @@ class Mappings:
         # A mapping file is written by its owner and holds nothing of a lead, so what is wrong with it may be said.
         for problem in problems[:_SAID]:
             telemetry.log("error", "mapping.refused", why=str(problem), problems=len(problems))
+
+
+def _read_at_rest(folder: Path) -> tuple[list[Mapping], object]:
+    """The mappings, and the state they were read in: again where that changes meanwhile, as they would be of two."""
+    while True:
+        state = _state(folder)
+        mappings = read_mappings(folder)
+        if _state(folder) == state:
+            return mappings, state
 
 
 def _state(folder: Path) -> object:

@@ -13,8 +13,9 @@ import schemas
 from ingest import telemetry
 from ingest.records import Topics
 from ingest.registry import NotRegistered, Registry, RegistryUnavailable
+from processors.mapping import live
 from processors.mapping.live import Mappings
-from processors.mapping.reading import BadMapping
+from processors.mapping.reading import BadMapping, Loaded, read_folder
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +76,7 @@ class Folder:
     @property
     def fields(self) -> dict[str, list[str]]:
         """By target in force, its fields."""
-        return {live.mapping.id: list(live.mapping.fields) for live in self.mappings.now}
+        return {each.mapping.id: list(each.mapping.fields) for each in self.mappings.now}
 
 
 @pytest.fixture
@@ -217,6 +218,23 @@ def test_a_file_in_place_of_one_of_the_same_size_and_second_is_seen(folder: Fold
     assert folder.look() == [("mapping.read", "sales.v1")]
 
 
+def test_files_that_change_while_they_are_read_are_read_again(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else some of them would be those of before: a state that nobody has reviewed."""
+    changes = iter(["phone"])
+
+    def read(path: Path) -> list[Loaded]:
+        found = read_folder(path)
+        for field in changes:
+            folder.write("sales", field)
+        return found
+
+    folder.write("sales", "email")
+    monkeypatch.setattr(live, "read_folder", read)
+    folder.begin()
+    assert folder.fields == {"sales.v1": ["phone"]}
+    assert folder.look() == []
+
+
 def test_a_file_that_is_written_in_place_is_seen(folder: Folder) -> None:
     folder.write("sales", "email")
     folder.begin()
@@ -243,7 +261,7 @@ def test_what_a_record_goes_by_is_not_changed_under_it(folder: Folder) -> None:
     held = folder.mappings.now
     folder.write("sales", "phone")
     folder.look()
-    assert [list(live.mapping.fields) for live in held] == [["email"]]
+    assert [list(each.mapping.fields) for each in held] == [["email"]]
 
 
 def test_a_link_that_leads_nowhere_hides_no_change_of_another_file(folder: Folder) -> None:

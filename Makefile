@@ -22,7 +22,7 @@ demo: .venv/installed ## all of it on this machine: from a signed delivery to de
 
 .PHONY: test
 test: .venv/installed ## every test, on a real Kafka and a real registry
-	@HYPOTHESIS_PROFILE=thorough $(PYTEST) -n 2 --dist loadfile tests/unit tests/contract tests/integration
+	@HYPOTHESIS_PROFILE=thorough $(PYTEST) -n 3 --dist loadfile tests/unit tests/contract tests/integration
 	@$(PYTEST) tests/chaos
 
 .PHONY: check

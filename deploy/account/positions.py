@@ -4,6 +4,7 @@ Not with the admin client: asked for a group's offsets as a broker came back, it
 """
 
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from ingest.settings import KafkaSettings
 Group = Literal["fetch", "retry", "map"]
 READS: Mapping[Group, tuple[str, ...]] = {"fetch": (RAW, AGAIN), "retry": RETRY, "map": (DETAILS,)}
 
+_TARGET = re.compile(rf"{re.escape(CRM)}[a-z][a-z0-9_]*\.v[1-9][0-9]*")
 _PATIENCE = 15.0  # seconds for a broker to answer
 
 
@@ -43,6 +45,11 @@ class Positions:
         return tuple(sorted(self.mapped.keys() - {LEADS}))
 
 
+def is_of_target(topic: str) -> bool:
+    """Whether map writes the topic; others stand beside it, such as a sink's own dead letters."""
+    return _TARGET.fullmatch(topic) is not None
+
+
 def positions(settings: KafkaSettings) -> Positions:
     """As they are now. NoAnswer."""
     topics = Topics(prefix=settings.topic_prefix)
@@ -59,7 +66,7 @@ def positions(settings: KafkaSettings) -> Positions:
                 for place in places[name]
             }
             for name in places
-            if name == LEADS or name.startswith(CRM)
+            if name == LEADS or is_of_target(name)
         }
     stands: dict[str, Offsets] = {}
     for group, names in READS.items():

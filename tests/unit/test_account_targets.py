@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.account import Account
+from deploy.account.positions import is_of_target
 from deploy.account.words import verdict
 from ingest.records import AGAIN, CRM, DETAILS, LEADS, RAW, Received, Record
 from tests.past import OTHER_PAGE, PAGE, Past, at, made
@@ -115,6 +116,22 @@ def test_a_lead_that_was_mapped_before_there_were_targets_has_no_claim(past: Pas
     past.map(past.fetch(past.raw()))
     account = past.account()
     assert (of(account, SALES), account.targets[LEADS], account.holds) == ({"skipped": 1}, {"mapped": 1}, True)
+
+
+@pytest.mark.parametrize(
+    ("topic", "is_one"),
+    [
+        ("leads.crm.sales.v1", True),
+        ("leads.crm.b2b_sales.v12", True),
+        ("leads.crm.sales.v1.dlq", False),
+        ("leads.crm.sales.v1-dlq", False),
+        ("leads.crm.sales", False),
+        ("leads.v1", False),
+    ],
+)
+def test_a_topic_that_a_sink_has_beside_a_targets_is_none(topic: str, is_one: bool) -> None:
+    """A lead that was refused there, and erased since, would be lost for ever."""
+    assert is_of_target(topic) is is_one
 
 
 def test_a_target_without_a_lead_says_so(past: Past) -> None:

@@ -106,7 +106,7 @@ class FormHistory:
         known = versions.get(told.version)
         if known is not None:
             later = told if told.seen_at >= known.seen_at else known
-            told = replace(later, since=tuple(sorted({*known.since, *told.since})))
+            told = replace(later, since=tuple(sorted({*known.since, *told.since}))[-_MOMENTS:])
         versions[told.version] = told
         self._timelines[told.form_id] = _timeline(versions)
 

@@ -203,6 +203,17 @@ def test_a_record_that_cannot_be_read_says_nothing(value: bytes) -> None:
     assert history.current(FORM) is None
 
 
+def test_a_form_that_goes_back_and_forth_for_ever_keeps_a_hundred_moments_of_each_version() -> None:
+    history = FormHistory()
+    for now in range(300):
+        news = history.news("10", "1", snapshot(node("a" if now % 2 else "b")), now=now)
+        assert news is not None
+        history.put(news.version)
+    current = history.current("10")
+    assert current is not None
+    assert (current.keys, current.since) == (("a",), tuple(range(101, 300, 2)))
+
+
 def test_a_tombstone_forgets_a_version() -> None:
     looks = Looks()
     looks.see(first := node("a"), 100)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-from ingest.records import RAW
+from ingest.records import LEADS, RAW
 
 from .counting import Account, LostRecord
 from .judging import Kind
@@ -68,6 +68,7 @@ def _alarms(account: Account) -> Iterable[str]:
                 f"LOST: {counts['lost']} leads were passed over on their way to {target}, as {_named(missing)}. Their"
                 f" answers are there: `leadstream replay map --lead {missing[0].lead_id} --yes`, or all of them by"
                 " `replay map --to`"
+                + ("; where no mapping file makes that topic any more, delete it" if target != LEADS else "")
             )
     for group, lag in account.lags.items():
         if lag.expired:

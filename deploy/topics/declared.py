@@ -115,10 +115,11 @@ async def _subject_differences(
         objections = await registry.objections(subject, schema)
         # A registry lets a date become a number; who reads it as one, and the table it lies in, do not. A field that
         # was taken out has its column still.
-        if target and before is not None and not objections:
+        if target and before is not None:
             versions = await registry.versions(subject)
             changed = dict.fromkeys(change for each in versions for change in type_changes(each, schema))
-            objections = tuple(f"{change}, and a field's type never changes" for change in changed)
+            # First: a registry may refuse without a word.
+            objections = tuple(f"{change}, and a field's type never changes" for change in changed) or objections
         found.append(_refused(wanted, objections) if objections else wanted)
     return found
 

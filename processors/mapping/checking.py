@@ -58,7 +58,7 @@ def _scope(mapping: Mapping, known: Sequence[AskedForm], taken: Sequence[AskedFo
             "warning",
             ("filter",) if known else (),
             None,
-            f"{seen}, so this was held against none: `work fetch` tells each form when its first lead comes",
+            f"{seen}, so this was held against none: `leadstream mapping forms` lists those that are",
         )
 
 

@@ -59,7 +59,7 @@ def _hold(its: Effective, number: int, form: AskedForm, use: _Use, place: Place)
                 missing.append(option)
         if missing and use.table.otherwise is None:
             is_fatal = its.field.if_invalid == "dead" and form.is_active
-            outcome = "a lead with one is a dead letter" if its.field.if_invalid == "dead" else "they stay in unmapped"
+            outcome = "a lead with one is a dead letter" if its.field.if_invalid == "dead" else "that stays in unmapped"
             yield Found(
                 "error" if is_fatal else "warning",
                 place,

@@ -8,7 +8,7 @@ from typing import Any
 from processors.lead import map_lead
 from processors.mapping.file import Mapping as MappingFile
 from processors.mapping.target import Mapped, Target
-from schemas.shapes import Lead
+from schemas.shapes import Lead, LeadDetails
 
 LEAD_ID = "55459717045641545"
 FORM_ID = "12312312312"
@@ -55,22 +55,34 @@ def a_lead(
     boxes = [{"checkbox_key": key, "is_checked": value} for key, value in (ticked or {}).items()]
     answer = {"id": LEAD_ID, "created_time": "2026-11-20T08:49:14+0000", "field_data": said} | fields
     return map_lead(
-        {
-            "lead_id": LEAD_ID,
-            "page_id": "153125381133",
-            "form_id": form_id,
-            "answer": json.dumps(answer | ({"custom_disclaimer_responses": boxes} if boxes else {})),
-            "completeness": "FULL",
-            "missing_fields": [],
-            "source": "webhook",
-            "api_version": "v25.0",
-            "change": None,
-            "form": None if form is None else json.dumps(form),
-            "form_version": None if form is None else "f" * 64,
-            "received_at": datetime(2026, 11, 24, 7, 0, tzinfo=UTC),
-            "fetched_at": datetime(2026, 11, 24, 7, 1, tzinfo=UTC),
-        }
+        a_record(
+            json.dumps(answer | ({"custom_disclaimer_responses": boxes} if boxes else {})),
+            form_id=form_id,
+            form=None if form is None else json.dumps(form),
+            form_version=None if form is None else "f" * 64,
+        )
     )
+
+
+def a_record(
+    answer: str, *, form_id: str | None = FORM_ID, form: str | None = None, form_version: str | None = "v" * 64
+) -> LeadDetails:
+    """What `work fetch` writes of Meta's answer."""
+    return {
+        "lead_id": LEAD_ID,
+        "page_id": "153125381133",
+        "form_id": form_id,
+        "answer": answer,
+        "completeness": "FULL",
+        "missing_fields": [],
+        "source": "webhook",
+        "api_version": "v25.0",
+        "change": None,
+        "form": form,
+        "form_version": form_version,
+        "received_at": datetime(2026, 11, 24, 7, 0, tzinfo=UTC),
+        "fetched_at": datetime(2026, 11, 24, 7, 1, tzinfo=UTC),
+    }
 
 
 def a_field(*sources: Mapping[str, str], through: Sequence[object] = (), **more: object) -> dict[str, object]:

@@ -16,7 +16,7 @@ from .targets import MapKind, became_on, lost_on
 EXAMPLES = 5  # at most, of what is lost in each stage
 
 _AT = "promise.at >= :since AND promise.at < :until AND (:page IS NULL OR promise.page = :page)"
-_PAGES = f"SELECT origin >= :door, page, kind, count(*) FROM promise WHERE {_AT} GROUP BY 1, 2, 3"  # noqa: S608  as below
+_PAGES = f"SELECT origin >= :door, page, kind, count(*) FROM promise WHERE {_AT} GROUP BY 1, 2, 3"  # noqa: S608  _AT is ours, values are bound
 _LOST = f"""
 SELECT origin, page, lead, at FROM promise WHERE kind = 'lost' AND settled = 0 AND {_AT} ORDER BY at LIMIT :most
 """  # noqa: S608  _AT is ours, values are bound

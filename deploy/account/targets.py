@@ -47,13 +47,13 @@ _ON_TARGET = f"""
     LEFT JOIN mapped AS lead ON lead.target = :leads AND lead.lead = details.lead
     LEFT JOIN before ON before.topic = :leads AND before.partition = lead.partition
     LEFT JOIN refused AS whole ON whole.target = :leads AND whole.lead = details.lead {_OF_WHAT_IS_ASKED}
-"""  # noqa: S608  as above
+"""  # noqa: S608  all ours, values bound
 
 
 def became_on(connection: sqlite3.Connection, topic: str, values: Mapping[str, Value]) -> dict[MapKind, int]:
     """How many leads became what there. `values` are since, until and page."""
     leads, bound = _leads(topic, values)
-    found = f"SELECT kind, count(*) FROM ({leads}) WHERE kind IS NOT NULL GROUP BY 1"  # noqa: S608  as above
+    found = f"SELECT kind, count(*) FROM ({leads}) WHERE kind IS NOT NULL GROUP BY 1"  # noqa: S608  all ours, values bound
     return dict(connection.execute(found, bound))
 
 
@@ -62,7 +62,7 @@ def lost_on(
 ) -> Iterable[tuple[Value, int, int, int]]:
     """Lead, and partition, offset and time of its details, of those that are lost there; `values` has `most` too."""
     leads, bound = _leads(topic, values)
-    found = f"SELECT lead, partition, offset, at FROM ({leads}) WHERE kind = 'lost'"  # noqa: S608  as above
+    found = f"SELECT lead, partition, offset, at FROM ({leads}) WHERE kind = 'lost'"  # noqa: S608  all ours, values bound
     return connection.execute(f"{found} ORDER BY at LIMIT :most", bound)
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 
 import pytest
 import stamina
@@ -15,6 +14,7 @@ from processors.map import Map
 from processors.mapping.live import Live
 from schemas.shapes import Lead, LeadDetails
 from tests.doubles import Broker
+from tests.mapped import a_record
 
 DETAILS_CODEC: Codec[LeadDetails] = Codec("LeadDetails", schema_id=1)
 LEAD_CODEC: Codec[Lead] = Codec("Lead", schema_id=2)
@@ -47,23 +47,7 @@ class NoTargets:
 
 
 def details(answer: str = f'{{"id":"{LEAD}","field_data":[{{"name":"email","values":["a@example.com"]}}]}}') -> bytes:
-    return DETAILS_CODEC.encode(
-        {
-            "lead_id": LEAD,
-            "page_id": "153125381133",
-            "form_id": "12312312312",
-            "answer": answer,
-            "completeness": "FULL",
-            "missing_fields": [],
-            "source": "webhook",
-            "api_version": "v25.0",
-            "change": None,
-            "form": None,
-            "form_version": "v" * 64,
-            "received_at": None,
-            "fetched_at": datetime(2026, 11, 24, tzinfo=UTC),
-        }
-    )
+    return DETAILS_CODEC.encode(a_record(answer))
 
 
 def received(value: bytes | None, key: bytes | None = LEAD.encode()) -> Received:

@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import pytest
 import stamina
@@ -21,6 +20,7 @@ from processors.mapping.reading import read_mapping
 from processors.mapping.target import Target
 from schemas.shapes import Lead, LeadDetails
 from tests.doubles import Broker
+from tests.mapped import a_record
 
 DETAILS_CODEC: Codec[LeadDetails] = Codec("LeadDetails", schema_id=1)
 LEAD_CODEC: Codec[Lead] = Codec("Lead", schema_id=2)
@@ -64,21 +64,7 @@ class Files:
 def details(**answers: str) -> bytes:
     data = [{"name": key, "values": [value]} for key, value in answers.items()]
     return DETAILS_CODEC.encode(
-        {
-            "lead_id": LEAD,
-            "page_id": "153125381133",
-            "form_id": "12312312312",
-            "answer": json.dumps({"id": LEAD, "created_time": "2026-11-24T08:00:00+0000", "field_data": data}),
-            "completeness": "FULL",
-            "missing_fields": [],
-            "source": "webhook",
-            "api_version": "v25.0",
-            "change": None,
-            "form": None,
-            "form_version": "v" * 64,
-            "received_at": None,
-            "fetched_at": datetime(2026, 11, 24, tzinfo=UTC),
-        }
+        a_record(json.dumps({"id": LEAD, "created_time": "2026-11-24T08:00:00+0000", "field_data": data}))
     )
 
 

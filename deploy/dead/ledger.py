@@ -137,12 +137,13 @@ class Ledger:
 
     def state(self, letter: Letter) -> State:
         newest = self._newest.get(letter.identity)
+        # First of all: a copy may have died again before its `redriven` was told, or after.
+        if newest is not None and newest[:2] != (letter.received.partition, letter.received.offset):
+            return "superseded"
         fate, place = self._ends.get(letter.identity, ("dead", ""))
         if fate == "redriven" and place == letter.place:
             return "redriven"
-        if newest is not None and newest[:2] != (letter.received.partition, letter.received.offset):
-            return "superseded"
-        # A `redriven` that names another one was said before this one died.
+        # A `redriven` that names another one is about the one before.
         return "open" if fate in ("dead", "redriven") else "superseded"
 
 

@@ -151,7 +151,7 @@ def test_a_redrive_of_an_earlier_letter_does_not_close_a_later_one(cluster: Clus
     first = dies(cluster, lies)
     cluster.put(dead_letter(lies, Failure(stage="fetch", reason="not-found", error="Missing"), now=NOW))
     ends(cluster, read_letter(first).received, "redriven")
-    assert states(cluster) == ["redriven", "open"]
+    assert states(cluster) == ["superseded", "open"]
 
 
 def test_a_record_that_came_to_another_end_since_is_open_no_more(cluster: Cluster) -> None:

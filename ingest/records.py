@@ -29,10 +29,11 @@ HeaderName = Literal[
     "entry-id",  # Meta's entry.id: the page, or "0" for the dashboard's sample
     "entry-time",  # Meta's entry.time: when the notification was sent, not when the lead was made
     "origin",  # <partition>@<offset> of the raw record this came from, or dead:... of the door's dead letter
-    "stage",  # where it failed: ingest, fetch, map
+    "stage",  # where it failed: ingest, fetch, map, update
     "fate-reason",  # why, as one word from a closed list
     "attempt",  # which try this is, from 1; a pause uses none up, a redrive is one more, a release begins anew
     "first-failed-at",  # unix milliseconds
+    "completeness",  # of a details record, as its value says: FULL, REDUCED, EXPORT; so that nobody has to decode it
     "form-version",  # sha256 of the form's snapshot the lead was mapped with
     "mapping",  # content hash of the mapping file that made a CRM record
     "targets",  # on leads.v1: the targets whose filter took the lead, comma-separated, as sales.v1; empty for none
@@ -46,7 +47,7 @@ HeaderName = Literal[
     "__connect.errors.exception.class.name",
 ]
 Headers = tuple[tuple[str, bytes], ...]
-Stage = Literal["ingest", "fetch", "map"]
+Stage = Literal["ingest", "fetch", "map", "update"]
 # The ordinary outcome is told by the output's own `origin`, and by `fetched` where it came after another fate.
 # `redriven` and `released`: what lay dead or parked at these coordinates went back. Those and `waiting` go on by
 # themselves, the others are ends until somebody acts.
@@ -76,7 +77,7 @@ class Topics:
     def __call__(self, name: str) -> str:
         return f"{self.prefix}{name}"
 
-    def group(self, worker: Literal["fetch", "map", "retry"]) -> str:
+    def group(self, worker: Literal["fetch", "map", "retry", "updates"]) -> str:
         return f"{self.prefix}leadstream-{worker}"
 
     def subject(self, name: str) -> str:

@@ -11,18 +11,17 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Protocol
 
 from ingest import telemetry
 from ingest.codec import Codec, DoesNotFit
+from ingest.details import details_record, lead_details
 from ingest.kafka import Producer, Unacceptable
 from ingest.meta.errors import AccessLost, BadAsk, GraphError, Missing, Unavailable
 from ingest.meta.graph import LEAD_FIELDS, REDUCED_LEAD_FIELDS, Answer, Snapshot
 from ingest.meta.notification import BadChange, Notification
 from ingest.meta.pages import PageAccess
 from ingest.records import (
-    DETAILS,
     RAW,
     Failure,
     Fate,
@@ -282,14 +281,27 @@ class Fetch:
         fields: Sequence[str],
         form: Snapshot | None,
     ) -> str:
-        details = _details(received, notification, answer, fields, form, now=self._clock())
-        try:
-            value = self._codec.encode(details)
-        except DoesNotFit as error:
-            return await self._bury(received, notification, "does-not-fit", error)
+        form_id = answer.parsed.get("form_id") or notification.form_id
+        details = lead_details(
+            lead_id=notification.lead_id,
+            page_id=notification.page_id,
+            form_id=str(form_id) if form_id else None,
+            answer=answer.body,
+            completeness="FULL" if len(fields) == len(LEAD_FIELDS) else "REDUCED",
+            missing_fields=[name for name in LEAD_FIELDS if name not in fields],
+            source=received.header("source") or "webhook",
+            api_version=answer.version,
+            form=form,
+            fetched_at=self._clock(),
+            change=notification.value,
+            received_at=_milliseconds(received.header("received-at")),
+        )
         told: dict[HeaderName, str | int] = {"origin": received.origin}
         told |= {name: said for name in _CARRIED if (said := received.header(name)) is not None}
-        records = [Record(topic=DETAILS, key=notification.lead_id.encode(), value=value, headers=headers(told))]
+        try:
+            records = [details_record(details, self._codec, headers(told))]
+        except DoesNotFit as error:
+            return await self._bury(received, notification, "does-not-fit", error)
         if not received.topic.endswith(RAW):  # another fate was told before
             records.append(self._fate(received, notification, "fetched", "answered"))
         try:
@@ -335,34 +347,6 @@ def _came_back_missing(received: Received) -> bool:
     return received.header("fate-reason") == NOT_FOUND
 
 
-def _details(
-    received: Received,
-    notification: Notification,
-    answer: Answer,
-    fields: Sequence[str],
-    form: Snapshot | None,
-    *,
-    now: int,
-) -> LeadDetails:
-    received_at = received.header("received-at") or ""
-    form_id = answer.parsed.get("form_id") or notification.form_id
-    return {
-        "lead_id": notification.lead_id,
-        "page_id": notification.page_id,
-        "form_id": str(form_id) if form_id else None,
-        "answer": answer.body,
-        "completeness": "FULL" if len(fields) == len(LEAD_FIELDS) else "REDUCED",
-        "missing_fields": [name for name in LEAD_FIELDS if name not in fields],
-        "source": received.header("source") or "webhook",
-        "api_version": answer.version,
-        "change": notification.value,
-        "form": form.text if form else None,
-        "form_version": form.version if form else None,
-        # Thirteen digits reach to the year 2286; what somebody else has written there must not cost the lead.
-        "received_at": _time(int(received_at)) if re.fullmatch(r"[0-9]{1,13}", received_at) else None,
-        "fetched_at": _time(now),
-    }
-
-
-def _time(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
+def _milliseconds(text: str | None) -> int | None:
+    # Thirteen digits reach to the year 2286; what somebody else has written there must not cost the lead.
+    return int(text) if text is not None and re.fullmatch(r"[0-9]{1,13}", text) else None

@@ -21,7 +21,21 @@ TIMEOUT = aiohttp.ClientTimeout(total=10, sock_connect=5)  # seconds
 NODE_BYTES = 2 * 2**20  # bytes, decompressed; a lead is a few kB, a form with hundreds of options some 100 kB
 MANY_BYTES = 16 * 2**20  # of a batch, or of a page's forms
 
-_AskName = Literal["lead", "form", "forms", "leads-batch", "lead-access", "token"]
+AskName = Literal[
+    "lead",
+    "form",
+    "forms",
+    "leads",
+    "leads-batch",
+    "lead-access",
+    "token",
+    "exchange",
+    "accounts",
+    "page",
+    "subscription",
+    "test-lead",
+    "export",
+]
 
 
 class GraphClient:
@@ -41,11 +55,11 @@ class GraphClient:
 
     async def lead(self, lead_id: str, page: PageAccess, *, fields: Sequence[str] = graph.LEAD_FIELDS) -> Answer:
         """The lead's node with `fields`; GraphError otherwise, and BadAsk without a call where `lead_id` is no id."""
-        return await self._node("lead", graph.ask_lead(lead_id, fields), page)
+        return await self.ask("lead", graph.ask_lead(lead_id, fields), self.key(page))
 
     async def form(self, form_id: str, page: PageAccess, *, fields: Sequence[str] = graph.FORM_FIELDS) -> Answer:
         """The form's node, without counters unless `fields` has them; GraphError otherwise."""
-        return await self._node("form", graph.ask_form(form_id, fields), page)
+        return await self.ask("form", graph.ask_form(form_id, fields), self.key(page))
 
     async def forms(self, page: PageAccess, after: str | None = None, *, limit: int = graph.FORMS_AT_ONCE) -> Page:
         """Up to `limit` of the page's forms, each as `form` gives it, from the first or from `Page.after` on.
@@ -53,7 +67,7 @@ class GraphClient:
         GraphError otherwise.
         """
         ask = graph.ask_forms(page.page_id, after, limit=limit)
-        return graph.read_page(await self._node("forms", ask, page, MANY_BYTES))
+        return graph.read_page(await self.ask("forms", ask, self.key(page), MANY_BYTES))
 
     async def leads_batch(
         self, wanted: Sequence[tuple[str, PageAccess]], *, fields: Sequence[str] = graph.LEAD_FIELDS
@@ -62,7 +76,7 @@ class GraphClient:
 
         Meta counts every item as a call. GraphError where the batch as a whole failed.
         """
-        asks = [(graph.ask_lead(lead_id, fields), self._key(page)) for lead_id, page in wanted]
+        asks = [(graph.ask_lead(lead_id, fields), self.key(page)) for lead_id, page in wanted]
         items = await self._batch("leads-batch", asks)
         for item in items:
             if isinstance(item, Answer):
@@ -71,7 +85,9 @@ class GraphClient:
 
     async def leads_are_readable(self, page: PageAccess) -> bool | None:
         """Whether the page's token may read its leads; None where Meta does not say. GraphError otherwise."""
-        return graph.read_lead_access(await self._node("lead-access", graph.ask_lead_access(page.page_id), page))
+        return graph.read_lead_access(
+            await self.ask("lead-access", graph.ask_lead_access(page.page_id), self.key(page))
+        )
 
     async def token_is_valid(self, page: PageAccess) -> bool | None:
         """Whether the page's token is, without using it; None where its app is not known, or Meta does not say.
@@ -86,7 +102,7 @@ class GraphClient:
             raise item
         return graph.read_token(item)
 
-    async def _batch(self, name: _AskName, asks: Sequence[tuple[Ask, Key]]) -> tuple[Answer | GraphError, ...]:
+    async def _batch(self, name: AskName, asks: Sequence[tuple[Ask, Key]]) -> tuple[Answer | GraphError, ...]:
         with _measured(name):
             received = await _receive(
                 self._session.post(
@@ -96,13 +112,17 @@ class GraphClient:
             )
             return graph.read_batch(*received, [ask for ask, _ in asks])
 
-    async def _node(self, name: _AskName, ask: Ask, page: PageAccess, most: int = NODE_BYTES) -> Answer:
-        key = self._key(page)
+    async def ask(self, name: AskName, ask: Ask, key: Key, most: int = NODE_BYTES) -> Answer:
+        """What Meta answers, of at most so many bytes, to whatever `ask` says; GraphError otherwise."""
+        parameters = [*ask.params, *key.proof()]
+        in_body = ask.method == "POST"
         with _measured(name):
             received = await _receive(
-                self._session.get(
+                self._session.request(
+                    ask.method,
                     f"{self._base}{ask.path}",
-                    params=[*ask.params, *key.proof()],
+                    params=None if in_body else parameters,
+                    data=parameters if in_body else None,
                     # Meta's pages show a parameter; the header works too (restfb#1107, huandu/facebook#205).
                     headers={"Authorization": f"Bearer {key.token.get_secret_value()}"},
                     timeout=self._timeout,
@@ -114,7 +134,8 @@ class GraphClient:
         self._tell_version(answer)
         return answer
 
-    def _key(self, page: PageAccess) -> Key:
+    def key(self, page: PageAccess) -> Key:
+        """What opens the page."""
         return Key(token=page.token, secret=self._settings.secret_of(page.app_id))
 
     def _tell_version(self, answer: Answer) -> None:
@@ -160,7 +181,7 @@ async def _read_up_to(limit: int, response: aiohttp.ClientResponse) -> bytes | N
 
 
 @contextmanager
-def _measured(name: _AskName) -> Iterator[None]:
+def _measured(name: AskName) -> Iterator[None]:
     with telemetry.GRAPH_SECONDS.labels(name).time():
         try:
             yield

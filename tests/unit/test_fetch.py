@@ -48,6 +48,7 @@ def test_a_lead_becomes_details_with_metas_answer_untouched() -> None:
         "source": b"webhook",
         "delivery": b"d-1",
         "received-at": str(NOW).encode(),
+        "completeness": b"FULL",
     }
 
 

@@ -69,7 +69,7 @@ BATCH_SIZE = 50  # developers.facebook.com/docs/graph-api/batch-requests
 class Ask:
     """One call, without what opens it. `path` is relative to the version; `about` is the id its answer must have."""
 
-    method: Literal["GET"] = "GET"
+    method: Literal["GET", "POST", "DELETE"] = "GET"
     path: str
     params: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # one of them may be a token
     about: str | None  # None where the answer is no node

@@ -1,0 +1,36 @@
+"""Where a lead is already: what a door that reads many leads from Meta has to know of each. Performs no I/O."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from ingest.details import RICHNESS
+from schemas.shapes import Completeness
+
+# As the account has them: see deploy/account/judging.py.
+Fate = Literal["fetched", "waiting", "parked", "dead", "skipped", "duplicate", "unread", "open", "lost"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whereabouts:
+    """What the topics have of a lead."""
+
+    details: Completeness | None = None  # how complete what lies on details is; None where nothing does
+    erased: bool = False  # its tombstone lies there
+    mapped: bool = False  # it lies on leads.v1
+    fate: Fate | None = None  # of its newest notification; None where there was none
+    reason: str | None = None  # of that fate, where one was told
+
+    def has_as_much_as(self, completeness: Completeness) -> bool:
+        """Whether such details would bring nothing: as good ones are there, or the lead was erased."""
+        return self.erased or (self.details is not None and RICHNESS[self.details] >= RICHNESS[completeness])
+
+
+class KnowsLeads(Protocol):
+    def of(self, lead_ids: Collection[str]) -> Mapping[str, Whereabouts]:
+        """Of those leads that anything is known of, as of the last `refresh`."""
+        ...
+
+    def refresh(self) -> None:
+        """Reads what is new on the topics."""
+        ...

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Literal
 
 import aiohttp
+from pydantic import SecretStr
 
 from ingest import telemetry
 from ingest.meta import graph
@@ -97,10 +98,17 @@ class GraphClient:
         secret = self._settings.secret_of(page.app_id)
         if page.app_id is None or secret is None:
             return None
-        [item] = await self._batch("token", [(graph.ask_token(page.token), graph.app_key(page.app_id, secret))])
+        return graph.read_token(await self.inspect(page.token, graph.app_key(page.app_id, secret)))
+
+    async def inspect(self, token: SecretStr, key: Key) -> Answer:
+        """What Meta says of a token, to its app or to a developer of that app; GraphError otherwise.
+
+        Asked in a batch: the token is a parameter, and those of a batch travel in a body.
+        """
+        [item] = await self._batch("token", [(graph.ask_token(token), key)])
         if isinstance(item, GraphError):
             raise item
-        return graph.read_token(item)
+        return item
 
     async def _batch(self, name: AskName, asks: Sequence[tuple[Ask, Key]]) -> tuple[Answer | GraphError, ...]:
         with _measured(name):

@@ -153,8 +153,8 @@ def _title(tried: Tried, mapping: str) -> str:
     lead, live = tried.lead, tried.live
     words = [lead["lead_id"], lead["form_name"] or lead["form_id"] or "no form"]
     if lead["is_test"]:
-        words.append("test lead")
-    if not tried.is_taken:
+        words.append("test lead, which goes to no target")
+    elif not tried.is_taken:
         words.append("left out by the filter")
     elif tried.failures:
         words.append(f"FAILS for {', '.join(each.field for each in tried.failures)}")

@@ -283,11 +283,10 @@ class TargetField(_Part):
 
 
 class Filter(_Part):
-    """Which leads the target gets; nothing said is every lead but test leads."""
+    """Which leads the target gets; nothing said is every lead. Test leads go to none."""
 
     pages: tuple[Id, ...] = Field(default=(), description="of these pages only")
     forms: tuple[Id, ...] = Field(default=(), description="of these forms only")
-    test_leads: Literal["exclude", "include", "only"] = "exclude"
     organic: Literal["include", "exclude", "only"] = "include"
 
 

@@ -57,14 +57,14 @@ class Target:
         self._ways_of_forms = {form: _ways_of_form(mapping, base, form) for form in overridden}
 
     def wants(self, lead: Lead) -> bool:
-        """Whether the target's filter takes the lead. Where it is not known that it is organic, only `only` leaves it
-        out.
+        """Whether the target's filter takes the lead; no target takes a test lead. Where it is not known that it is
+        organic, only `only` leaves it out.
         """
         said = self.mapping.filter
         return (
-            (not self._pages or lead["page_id"] in self._pages)
+            not lead["is_test"]
+            and (not self._pages or lead["page_id"] in self._pages)
             and (not self._forms or lead["form_id"] in self._forms)
-            and (said.test_leads == "include" or lead["is_test"] == (said.test_leads == "only"))
             and not (said.organic == "exclude" and lead["is_organic"] is True)
             and not (said.organic == "only" and lead["is_organic"] is not True)
         )

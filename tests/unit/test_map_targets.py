@@ -134,6 +134,14 @@ def test_a_lead_tells_for_which_targets_it_was_meant_also_where_it_failed() -> N
     assert header(on(Step().map(details()), LEADS).headers, "targets") == ""
 
 
+def test_a_test_lead_is_on_leads_and_nowhere_else() -> None:
+    strict = live("strict", name="budget", more="    required: true")
+    [record] = Step(live("sales"), strict).map(details(email="test@meta.com"))
+    assert (record.topic, header(record.headers, "targets")) == (LEADS, "")
+    assert record.value is not None
+    assert LEAD_CODEC.decode(record.value)["is_test"]
+
+
 def test_what_fails_for_one_target_is_dead_for_that_one_and_the_others_get_it() -> None:
     strict = live("strict", name="budget", more="    required: true")
     value = details(email="a@example.com")

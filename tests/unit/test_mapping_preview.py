@@ -169,6 +169,17 @@ def test_beside_it_is_what_is_live(capsys: pytest.CaptureFixture[str]) -> None:
     assert "live by this file  nothing changed" in capsys.readouterr().out
 
 
+def test_a_test_lead_is_shown_as_one_that_no_target_gets(capsys: pytest.CaptureFixture[str]) -> None:
+    dummy = try_lead(Target(MAPPING), a_lead(("wer", "<test lead: dummy data for full_name>"), ("age", "many")), None)
+    print_lead(dummy, MAPPING.hash)
+    assert capsys.readouterr().out.splitlines()[0] == (
+        f"{LEAD_ID}  Probefahrt  test lead, which goes to no target  nothing live"
+    )
+    summary = Summary()
+    summary.add(dummy)
+    assert (dummy.fails, summary.taken, summary.failed) == (False, 0, 0)
+
+
 def test_a_lead_that_fails_says_by_what(capsys: pytest.CaptureFixture[str]) -> None:
     failing = a_mapping({"name": a_field({"standard": "full_name"}, through=["email"])})
     print_lead(tried(failing, live={"name": "Ada"}), failing.hash)

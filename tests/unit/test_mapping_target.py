@@ -44,13 +44,11 @@ def test_a_lead_without_a_form_is_of_none() -> None:
     assert wants(a_lead(form_id=None))
 
 
-@pytest.mark.parametrize(
-    ("rule", "real", "test"), [("exclude", True, False), ("include", True, True), ("only", False, True)]
-)
-def test_a_target_takes_test_leads_as_it_says(rule: str, real: bool, test: bool) -> None:
-    dummy = a_lead(("wer", "<test lead: dummy data for full_name>"))
-    assert (wants(a_lead(), test_leads=rule), wants(dummy, test_leads=rule)) == (real, test)
-    assert not wants(dummy)
+@pytest.mark.parametrize("filter_", [{}, {"pages": [PAGE_ID], "forms": [FORM_ID]}, {"organic": "only"}])
+def test_no_target_takes_a_test_lead_whatever_its_filter_says(filter_: dict[str, object]) -> None:
+    assert wants(a_lead(("wer", "Ada"), is_organic=True), **filter_)
+    assert not wants(a_lead(("wer", "<test lead: dummy data for full_name>"), is_organic=True), **filter_)
+    assert not wants(a_lead(("wer", "Ada"), ("email", "test@meta.com"), is_organic=True), **filter_)
 
 
 @pytest.mark.parametrize(
@@ -247,21 +245,6 @@ def test_an_override_replaces_the_default_and_whether_a_value_is_required() -> N
     assert target.map(a_lead(form_id="3")).record["it"] == "three"
     strict = Target(a_mapping({"it": a_field({"field": "a"}, forms={"1": {"required": True}, "2": {}})}))
     assert [bool(strict.map(a_lead(form_id=form)).failures) for form in ("1", "2", FORM_ID)] == [True, False, False]
-
-
-def test_a_test_lead_is_mapped_as_far_as_its_dummies_go() -> None:
-    dummies = {key: f"<test lead: dummy data for {key}>" for key in ("wer", "email", "phone_number")}
-    mapping = a_mapping(
-        {
-            "name": a_field({"standard": "full_name"}, through=["trim"]),
-            "email": a_field({"standard": "email"}, through=["email"]),
-            "phone": a_field({"standard": "phone"}, through=["e164"], if_invalid="default"),
-        }
-    )
-    made = Target(mapping).map(a_lead(*dummies.items()))
-    assert made.record["name"] == dummies["wer"]
-    assert made.failures == (Failed(field="email", reason="email"),)
-    assert made.record["phone"] is None
 
 
 def test_people_are_told_what_each_field_was_made_of() -> None:

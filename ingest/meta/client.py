@@ -30,6 +30,7 @@ AskName = Literal[
     "leads-batch",
     "lead-access",
     "token",
+    "health",
     "exchange",
     "accounts",
     "page",
@@ -78,11 +79,7 @@ class GraphClient:
         Meta counts every item as a call. GraphError where the batch as a whole failed.
         """
         asks = [(graph.ask_lead(lead_id, fields), self.key(page)) for lead_id, page in wanted]
-        items = await self._batch("leads-batch", asks)
-        for item in items:
-            if isinstance(item, Answer):
-                self._tell_version(item)
-        return items
+        return await self.ask_many("leads-batch", asks)
 
     async def leads_are_readable(self, page: PageAccess) -> bool | None:
         """Whether the page's token may read its leads; None where Meta does not say. GraphError otherwise."""
@@ -105,20 +102,34 @@ class GraphClient:
 
         Asked in a batch: the token is a parameter, and those of a batch travel in a body.
         """
-        [item] = await self._batch("token", [(graph.ask_token(token), key)])
+        [item] = await self.ask_many("token", [(graph.ask_token(token), key)])
         if isinstance(item, GraphError):
             raise item
         return item
 
-    async def _batch(self, name: AskName, asks: Sequence[tuple[Ask, Key]]) -> tuple[Answer | GraphError, ...]:
+    async def ask_many(
+        self, name: AskName, asks: Sequence[tuple[Ask, Key]], *, opened_by: Key | None = None
+    ) -> tuple[Answer | GraphError, ...]:
+        """Up to graph.BATCH_SIZE asks in one POST, whose parameters travel in its body: what became of each.
+
+        Meta counts every item as a call. `opened_by` opens the POST itself, else the first one's key does. GraphError
+        where the batch as a whole failed.
+        """
         with _measured(name):
             received = await _receive(
                 self._session.post(
-                    self._base, data=graph.ask_batch(asks), timeout=self._timeout, allow_redirects=False
+                    self._base,
+                    data=graph.ask_batch(asks, opened_by=opened_by),
+                    timeout=self._timeout,
+                    allow_redirects=False,
                 ),
                 MANY_BYTES,
             )
-            return graph.read_batch(*received, [ask for ask, _ in asks])
+            items = graph.read_batch(*received, [ask for ask, _ in asks])
+        for item in items:
+            if isinstance(item, Answer):
+                self._tell_version(item)
+        return items
 
     async def ask(self, name: AskName, ask: Ask, key: Key, most: int = NODE_BYTES) -> Answer:
         """What Meta answers, of at most so many bytes, to whatever `ask` says; GraphError otherwise."""
@@ -145,6 +156,11 @@ class GraphClient:
     def key(self, page: PageAccess) -> Key:
         """What opens the page."""
         return Key(token=page.token, secret=self._settings.secret_of(page.app_id))
+
+    def key_of_app(self, app_id: str | None) -> Key | None:
+        """What opens an app; None where the app is not known, or its secret is not."""
+        secret = self._settings.secret_of(app_id)
+        return None if app_id is None or secret is None else graph.app_key(app_id, secret)
 
     def _tell_version(self, answer: Answer) -> None:
         if answer.version is not None and answer.version not in self._versions_told:

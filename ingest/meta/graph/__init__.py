@@ -1,11 +1,23 @@
 """What to ask the Graph API, and how to read what it says. Performs no I/O of its own.
 
-`asks` says what to ask, `answers` reads what comes back, `usage` the budgets in its headers, `access` asks about access
-itself, `forms` makes a form's snapshot, `text` is the way from bytes to JSON. Ids are strings, and integers never pass
-through a float.
+`asks` says what to ask, `answers` reads what comes back, `usage` the budgets in its headers, `access` and
+`subscriptions` ask about access itself, `forms` makes a form's snapshot, `text` is the way from bytes to JSON. Ids are
+strings, and integers never pass through a float.
 """
 
-from ingest.meta.graph.access import app_key, ask_lead_access, ask_token, read_lead_access, read_token
+from ingest.meta.graph.access import (
+    LeadAccess,
+    PageNode,
+    TokenFacts,
+    app_key,
+    ask_lead_access,
+    ask_page_node,
+    ask_token,
+    read_lead_access,
+    read_page_node,
+    read_token,
+    read_token_facts,
+)
 from ingest.meta.graph.answers import Answer, Page, read_answer, read_batch, read_page
 from ingest.meta.graph.asks import (
     BATCH_SIZE,
@@ -22,6 +34,14 @@ from ingest.meta.graph.asks import (
     ask_lead,
 )
 from ingest.meta.graph.forms import Snapshot, snapshot
+from ingest.meta.graph.subscriptions import (
+    Installed,
+    Subscription,
+    ask_subscribed_apps,
+    ask_subscriptions,
+    read_subscribed_apps,
+    read_subscriptions,
+)
 from ingest.meta.graph.text import Json, JsonObject
 from ingest.meta.graph.usage import BusinessUse, Load, Usage, read_usage
 
@@ -34,12 +54,17 @@ __all__ = [
     "Answer",
     "Ask",
     "BusinessUse",
+    "Installed",
     "Json",
     "JsonObject",
     "Key",
+    "LeadAccess",
     "Load",
     "Page",
+    "PageNode",
     "Snapshot",
+    "Subscription",
+    "TokenFacts",
     "Usage",
     "app_key",
     "appsecret_proof",
@@ -48,12 +73,19 @@ __all__ = [
     "ask_forms",
     "ask_lead",
     "ask_lead_access",
+    "ask_page_node",
+    "ask_subscribed_apps",
+    "ask_subscriptions",
     "ask_token",
     "read_answer",
     "read_batch",
     "read_lead_access",
     "read_page",
+    "read_page_node",
+    "read_subscribed_apps",
+    "read_subscriptions",
     "read_token",
+    "read_token_facts",
     "read_usage",
     "snapshot",
 ]

@@ -6,6 +6,7 @@ An answer is kept exactly as Meta wrote it; what is read out of it stands beside
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 
 from ingest.meta.errors import GraphError, Reason, Unavailable, refusal
 from ingest.meta.graph.asks import Ask
@@ -21,6 +22,7 @@ class Answer:
     parsed: JsonObject = field(repr=False)
     version: str | None  # that served it, which need not be the one that was asked
     usage: Usage
+    date: int | None = None  # Meta's clock, in unix seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,9 @@ def read_batch(
         raise Unavailable("not-an-object", http_status=status)
     if len(items) != len(asks):  # then their order tells nothing
         raise Unavailable("not-an-object", http_status=status)
-    return tuple(_read_item(item, ask) for item, ask in zip(items, asks, strict=True))
+    # An item need not say what its batch does.
+    common = {name: value for name, value in _lower(headers).items() if name in ("date", "facebook-api-version")}
+    return tuple(_read_item(item, ask, common) for item, ask in zip(items, asks, strict=True))
 
 
 def read_page(answer: Answer) -> Page:
@@ -74,7 +78,7 @@ def read_page(answer: Answer) -> Page:
 
 
 def _read(status: int, headers: Mapping[str, str], text: str | None, about: str | None) -> Answer:
-    told = {name.lower(): value for name, value in headers.items()}
+    told = _lower(headers)
     usage = read_usage(told)
     parsed = parse(text)
     if isinstance(parsed, dict) and isinstance(envelope := parsed.get("error"), dict):
@@ -90,7 +94,11 @@ def _read(status: int, headers: Mapping[str, str], text: str | None, about: str 
         raise Unavailable("not-an-object", http_status=status)
     if about is not None and _id(parsed) != about:
         raise Unavailable("another-object", http_status=status)
-    return Answer(body=text, parsed=parsed, version=_version(told), usage=usage)
+    return Answer(body=text, parsed=parsed, version=_version(told), usage=usage, date=_date(told))
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
 
 
 def _no_json(text: str | None) -> Reason:
@@ -109,14 +117,22 @@ def _version(headers: Mapping[str, str]) -> str | None:
     return told if re.fullmatch(r"v[0-9]{1,3}\.[0-9]{1,3}", told) else None
 
 
-def _read_item(item: Json, ask: Ask) -> Answer | GraphError:
+def _date(headers: Mapping[str, str]) -> int | None:
+    try:
+        return round(parsedate_to_datetime(headers["date"]).timestamp())
+    except (KeyError, ValueError, OverflowError):
+        return None
+
+
+def _read_item(item: Json, ask: Ask, common: Mapping[str, str]) -> Answer | GraphError:
     if item is None:
         return Unavailable("not-answered")
     status, body = (item.get("code"), item.get("body")) if isinstance(item, dict) else (None, None)
     if not isinstance(item, dict) or not isinstance(status, int) or not isinstance(body, str):
         return Unavailable("not-an-object")
     try:
-        return _read(status, _item_headers(item.get("headers")), encodable(body), ask.about)
+        told = {**common, **_lower(_item_headers(item.get("headers")))}
+        return _read(status, told, encodable(body), ask.about)
     except GraphError as error:
         return error
 

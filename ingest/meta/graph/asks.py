@@ -107,8 +107,10 @@ def ask_forms(page_id: str, after: str | None = None, *, limit: int = FORMS_AT_O
     return Ask(path=f"{_id(page_id)}/leadgen_forms", params=params, about=None)
 
 
-def ask_batch(asks: Sequence[tuple[Ask, Key]]) -> dict[str, str]:
+def ask_batch(asks: Sequence[tuple[Ask, Key]], *, opened_by: Key | None = None) -> dict[str, str]:
     """The fields of one POST that asks all of `asks`, each with its own key. At most BATCH_SIZE; each counts as a call.
+
+    `opened_by` opens the POST itself, else the first one's key does: where that is dead, Meta answers none of them.
 
     The tokens stand in the body and nowhere else. Headers are asked for: they carry each item's usage.
     """
@@ -118,7 +120,7 @@ def ask_batch(asks: Sequence[tuple[Ask, Key]]) -> dict[str, str]:
     for ask, key in asks:
         opened = (*ask.params, ("access_token", key.token.get_secret_value()), *key.proof())
         items.append({"method": ask.method, "relative_url": f"{ask.path}?{urlencode(opened)}"})
-    outer = asks[0][1]  # the POST itself needs a token, even where each item has one
+    outer = opened_by or asks[0][1]  # the POST itself needs a token, even where each item has one
     return {
         "access_token": outer.token.get_secret_value(),
         **dict(outer.proof()),

@@ -20,6 +20,7 @@ ACCESS = "meta.access"
 FORMS = "meta.leadgen.forms"
 DETAILS = "meta.leadgen.details"
 LEADS = "leads.v1"
+LEAD_UPDATES = "leads.updates.v1"
 CRM = "leads.crm."  # and <target>.v<version>, one topic for each mapping file
 
 HeaderName = Literal[
@@ -28,7 +29,8 @@ HeaderName = Literal[
     "received-at",  # unix milliseconds at our door
     "entry-id",  # Meta's entry.id: the page, or "0" for the dashboard's sample
     "entry-time",  # Meta's entry.time: when the notification was sent, not when the lead was made
-    "origin",  # <partition>@<offset> of the raw record this came from, or dead:... of the door's dead letter
+    # <partition>@<offset> of the raw record this came from; dead:... of the door's dead letter; updates:... of an update
+    "origin",
     "stage",  # where it failed: ingest, fetch, map, update
     "fate-reason",  # why, as one word from a closed list
     "attempt",  # which try this is, from 1; a pause uses none up, a redrive is one more, a release begins anew

@@ -129,6 +129,27 @@ class Lead(TypedDict):
     problems: list[Problem]
 
 
+class LeadUpdate(TypedDict):
+    """LeadUpdate.avsc, which documents each field. Times are in UTC."""
+
+    lead_id: str
+    updated_at: datetime | None
+    received_at: datetime | None
+    source: str
+    is_sample: bool
+
+    page_id: str | None
+    form_id: str | None
+    ad_id: str | None
+    adgroup_id: str | None
+
+    area: str | None
+    event: str | None
+    updated_fields: list[str]
+
+    value: str
+
+
 class Form(TypedDict):
     """A record of `meta.leadgen.forms`: a form as it was, one for each version seen, told again when it has news."""
 

@@ -34,6 +34,7 @@ PAIRS = [
     for writer in range(len(history(name)) + 1)  # the last one is the next version, made up
     for reader in range(len(history(name)) + 1)
 ]
+CANNOT_BE = {("LeadUpdate", "a symbol that goes")}  # it has no enum
 EXAMPLES = Path(str(files(schemas))) / "examples"
 
 
@@ -44,7 +45,7 @@ def versions(name: str) -> list[Avro]:
 
 def records(name: str, schema: Avro) -> list[Any]:
     """Records as a writer of the schema has them: those of the examples, with every new field and symbol in use."""
-    folder = {"Lead": "lead", "LeadDetails": "details"}[name]
+    folder = {"Lead": "lead", "LeadDetails": "details", "LeadUpdate": "update"}[name]
     examples = [json.loads(file.read_bytes()) for file in sorted((EXAMPLES / folder).glob("*.pass.json"))]
     assert len(examples) == 3
     return [filled(schema, example) for example in examples]
@@ -98,7 +99,8 @@ def test_a_consumer_generated_from_the_first_schema_has_the_values_of_the_newest
     lead = typed(first, read(newest, record, first))
     assert lead.lead_id == record["lead_id"]
     assert lead.source == record["source"]
-    assert lead.completeness == "REDUCED"  # the default that a reader sees for the symbol it does not know
+    if name != "LeadUpdate":  # it has no enum
+        assert lead.completeness == "REDUCED"  # the default that a reader sees for the symbol it does not know
     assert not hasattr(lead, "later")
 
 
@@ -137,8 +139,10 @@ def test_each_version_follows_the_rules_after_every_one_before(name: str) -> Non
             assert objections(older, newer) == []
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("change", AGAINST_THE_RULES)
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [(name, change) for name in NAMES for change in AGAINST_THE_RULES if (name, change) not in CANNOT_BE],
+)
 def test_what_goes_against_a_rule_is_seen(name: str, change: str) -> None:
     """Also what a registry under BACKWARD_TRANSITIVE would let through."""
     changed, _ = AGAINST_THE_RULES[change]

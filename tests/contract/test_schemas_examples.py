@@ -84,6 +84,7 @@ JUDGES: Mapping[str, Callable[[bytes], None]] = {
     "change": judge_change,
     "details": judge_avro("LeadDetails"),
     "lead": judge_avro("Lead"),
+    "update": judge_avro("LeadUpdate"),
     "form": judge_shape(Form),
     "fate": judge_shape(Fate),
     "access": judge_shape(Access),

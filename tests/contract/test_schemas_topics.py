@@ -20,7 +20,7 @@ TOPICS = (*schemas.topics().values(), schemas.crm_topic(CRM))
 README = (FOLDER / "README.md").read_text()
 COMMANDS = {
     *("serve", "work fetch", "work map", "work retry"),
-    *("dead redrive", "parked release", "replay fetch", "replay map", "status"),
+    *("dead redrive", "parked release", "replay fetch", "replay map", "replay updates", "status"),
 }
 
 
@@ -57,7 +57,7 @@ def test_a_topic_has_room_for_the_largest_record_that_is_produced(topic: schemas
 
 def test_nothing_with_answers_of_people_is_kept_longer_than_meta_keeps_it() -> None:
     topics = {topic.name: topic for topic in TOPICS}
-    for name in ("meta.leadgen.details", "leads.v1", "meta.leadgen.dead", CRM):
+    for name in ("meta.leadgen.details", "leads.v1", "leads.updates.v1", "meta.leadgen.dead", CRM):
         assert topics[name].config["retention.ms"] == "7776000000"
 
 

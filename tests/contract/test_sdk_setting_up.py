@@ -237,6 +237,27 @@ def test_a_user_token_is_exchanged_and_gives_the_pages_with_their_tokens(peer: P
     assert "next" in pages["paging"]
 
 
+def test_debug_token_answers_the_app_and_who_develops_it_and_no_page(peer: Peer) -> None:
+    def said(asking: str) -> object:
+        params = {"input_token": peer.app.user_token}
+        return peer.api(asking).call("GET", ("debug_token",), params=params).json()["data"]["app_id"]
+
+    assert said(peer.app.token) == said(peer.app.user_token) == peer.app.app_id
+    with pytest.raises(FacebookRequestError, match="You must provide an app access token"):
+        said(peer.admin.pages()[0].token)
+
+
+def test_a_token_is_exchanged_by_post_too_so_that_the_secret_stands_in_no_url(peer: Peer) -> None:
+    exchange = {
+        "grant_type": "fb_exchange_token",
+        "client_id": peer.app.app_id,
+        "client_secret": peer.app.secret,
+        "fb_exchange_token": peer.app.user_token,
+    }
+    answer = peer.api(peer.app.token).call("POST", ("oauth", "access_token"), params=exchange).json()
+    assert answer["access_token"] not in ("", peer.app.user_token)
+
+
 def test_the_export_is_tab_separated_and_between_the_dates(peer: Peer) -> None:
     form = next(form for form in peer.admin.forms() if form.template == "newsletter")
     token = next(page.token for page in peer.admin.pages() if page.page_id == form.page_id)

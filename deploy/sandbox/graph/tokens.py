@@ -19,8 +19,8 @@ DAY = 24 * 3600
 
 
 def debug_token(state: State, tokens: Tokens, caller: Caller, params: Mapping[str, str]) -> dict[str, object]:
-    """What a token is good for; asked with the app's token. An `expires_at` of 0 is never."""
-    if caller.kind != "app":
+    """What a token is good for, to the app and to the user, who develops it. An `expires_at` of 0 is never."""
+    if caller.kind == "page":
         raise bad_parameter(
             "You must provide an app access token, or a user access token that is an owner or developer of the app"
         )

@@ -7,7 +7,8 @@ from typing import Literal, Protocol
 from ingest.details import RICHNESS
 from schemas.shapes import Completeness
 
-# As the account has them: see deploy/account/judging.py.
+# As the account has them: see deploy/account/judging.py, and targets.py.
+Unmapped = Literal["erased", "dead", "skipped", "duplicate", "unread", "lost"]
 Fate = Literal["fetched", "waiting", "parked", "dead", "skipped", "duplicate", "unread", "open", "lost"]
 
 
@@ -20,10 +21,27 @@ class Whereabouts:
     mapped: bool = False  # it lies on leads.v1
     fate: Fate | None = None  # of its newest notification; None where there was none
     reason: str | None = None  # of that fate, where one was told
+    reconciled: bool = False  # it was announced by `reconcile`, and not by Meta
+    unmapped: Unmapped | None = None  # what map made of its details, where it is not on leads.v1
+    unmapped_reason: str | None = None  # of that, where it is dead
 
     def has_as_much_as(self, completeness: Completeness) -> bool:
         """Whether such details would bring nothing: as good ones are there, or the lead was erased."""
         return self.erased or (self.details is not None and RICHNESS[self.details] >= RICHNESS[completeness])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outdone:
+    """A lead whose newest details is poorer than an earlier one, which lay at this place of details.
+
+    `at` is the poorer one's timestamp, in unix milliseconds. Whatever takes its place must not carry an older one: a
+    notification that the poorer one answered would seem to have come to nothing.
+    """
+
+    lead_id: str
+    partition: int
+    offset: int
+    at: int
 
 
 class KnowsLeads(Protocol):

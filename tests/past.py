@@ -132,6 +132,10 @@ class Past:
         return {number: (end, end) for number, (_, end) in found.items()} if topic in self.expired else found
 
     @property
+    def reader(self) -> "_Counting":
+        return _Counting(self)
+
+    @property
     def mapped(self) -> tuple[str, ...]:
         """What map writes to."""
         return (LEADS, *(f"{CRM}{target}" for target in self.targets))
@@ -164,7 +168,7 @@ class Past:
             mapped=self.ends(*self.mapped) if mapped is None else mapped,
         )
         return keep(
-            _Counting(self),
+            self.reader,
             self.folder / "books.sqlite",
             found,
             self.cluster.topics,

@@ -6,3 +6,5 @@ from .counting import Lost as Lost
 from .counting import LostRecord as LostRecord
 from .taking import AccountError as AccountError
 from .taking import take_account as take_account
+from .whereabouts import Index as Index
+from .whereabouts import open_index as open_index

@@ -11,15 +11,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_FORMAT = 3
+_FORMAT = 4
 _TABLES = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE read (
     topic TEXT, partition INT, next INT, offset INT, at INT, PRIMARY KEY (topic, partition)
 ) WITHOUT ROWID;
 -- What was promised: raw records, and the dead letters of the door. `origin` is packed, see entries.py.
--- `settled` is 0 for what is to be judged, 1 for what is at an end, 2 for what waits for fetch to read it.
-CREATE TABLE promise (origin INTEGER PRIMARY KEY, page, lead, at INT, kind TEXT, settled INT NOT NULL DEFAULT 0);
+-- `settled` is 0 for what is to be judged, 1 for what is at an end, 2 for what waits for fetch to read it. `reconciled`
+-- is 1 where nobody but us announced it, for it was at Meta and not here.
+CREATE TABLE promise (
+    origin INTEGER PRIMARY KEY, page, lead, at INT, reconciled INT, kind TEXT, settled INT NOT NULL DEFAULT 0
+);
+CREATE INDEX promise_of ON promise (lead);
 CREATE INDEX unsettled ON promise (origin) WHERE settled = 0;
 CREATE INDEX unread ON promise (origin) WHERE settled = 2;
 -- The last fate of each key: the worker's own word, and apart from it that of whoever sent it back (`moved`).
@@ -36,8 +40,12 @@ CREATE TABLE letter (
     PRIMARY KEY (partition, offset)
 ) WITHOUT ROWID;
 CREATE INDEX letter_of ON letter (origin, stage, target);
--- The newest record of each lead on details and, by topic, on each one it is mapped to.
-CREATE TABLE details (lead PRIMARY KEY, origin INT, partition INT, offset INT, at INT, erased INT) WITHOUT ROWID;
+-- The newest record of each lead on details and, by topic, on each one it is mapped to. `richness` is how complete it
+-- is, nothing for a tombstone; `richer` that of the richest before it, if that was more so, and `richer_at` its place.
+CREATE TABLE details (
+    lead PRIMARY KEY, origin INT, partition INT, offset INT, at INT, erased INT, richness INT, richer INT, richer_at INT
+) WITHOUT ROWID;
+CREATE INDEX outdone ON details (lead) WHERE richer IS NOT NULL;
 -- `meant`, of leads.v1 alone: the ids of the targets that the lead is meant for, between commas.
 CREATE TABLE mapped (
     target TEXT, lead, at INT, erased INT, meant TEXT, partition INT, offset INT, PRIMARY KEY (target, lead)
@@ -141,7 +149,7 @@ def open_books(file: Path, *, cluster: str, prefix: str) -> Iterator[Books]:
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         file.touch(mode=0o600)
-        connection = sqlite3.connect(file, timeout=60.0)
+        connection = sqlite3.connect(file, timeout=60.0, check_same_thread=False)  # one at a time
     except (OSError, sqlite3.OperationalError) as error:
         raise NoBooks(f"{file} cannot be written ({error}): choose another with --state") from None
     try:

@@ -1,12 +1,14 @@
 """What each record enters into the books: rows by the statement that takes them. Performs no I/O.
 
-An origin is one number: the topic it names (raw, or that of dead letters for what the door could not read), partition
-and offset. Ids are kept as numbers where they are such, which halves the file.
+An origin is one number: the topic it names (raw, or that of dead letters for what the door could not read, or details
+for what a bulk read or an import put there), partition and offset. Ids are kept as numbers where they are such, which
+halves the file.
 """
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from ingest.details import RICHNESS
 from ingest.meta.notification import BadChange, Notification
 from ingest.records import ACCESS, AGAIN, CRM, DEAD, DETAILS, FATES, LEADS, PARKED, RAW, RETRY, Received
 
@@ -14,15 +16,31 @@ from .books import Row, Value
 
 Entry = tuple[str, Row]
 
-DOOR = 1 << 60  # from there on: what the door could not read
+DOOR = 1 << 60  # from there on, of what was promised: what the door could not read
+_TOPICS = ("", "dead", "details", "updates", "again")  # as origins name them: see ingest.records.Received.origin
 _PARTITION = 44  # bits for an offset
 _DIGITS = 18  # that fit a signed 64-bit number
+_RICHNESS = {str(word): richness for word, richness in RICHNESS.items()}
 
-_PROMISE = "INSERT OR REPLACE INTO promise (origin, page, lead, at) VALUES (?, ?, ?, ?)"
+_PROMISE = "INSERT OR REPLACE INTO promise (origin, page, lead, at, reconciled) VALUES (?, ?, ?, ?, ?)"
 _FATE = "INSERT OR REPLACE INTO fate VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _COPY = "INSERT OR REPLACE INTO copy VALUES (?, ?, ?, ?, ?)"
 _LETTER = "INSERT OR REPLACE INTO letter VALUES (?, ?, ?, ?, ?, ?, ?)"
-_DETAILS = "INSERT OR REPLACE INTO details VALUES (?, ?, ?, ?, ?, ?)"
+# On the right of each assignment is what was there before. A comparison with the nothing of a tombstone holds nowhere.
+_DETAILS = f"""
+INSERT INTO details (lead, origin, partition, offset, at, erased, richness) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET
+    origin = excluded.origin, partition = excluded.partition, offset = excluded.offset, at = excluded.at,
+    erased = excluded.erased, richness = excluded.richness,
+    richer_at = CASE
+        WHEN richness > excluded.richness AND richness >= coalesce(richer, 0) THEN (partition << {_PARTITION}) | offset
+        WHEN richer > excluded.richness THEN richer_at
+    END,
+    richer = CASE
+        WHEN richness > excluded.richness AND richness >= coalesce(richer, 0) THEN richness
+        WHEN richer > excluded.richness THEN richer
+    END
+"""  # noqa: S608  a number of ours
 _MAPPED = "INSERT OR REPLACE INTO mapped VALUES (?, ?, ?, ?, ?, ?, ?)"
 _REFUSED = (
     "INSERT INTO refused VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET kind = excluded.kind, offset = excluded.offset"
@@ -38,10 +56,15 @@ def packed(partition: int, offset: int, *, door: bool = False) -> int:
     return (DOOR if door else 0) | partition << _PARTITION | offset
 
 
+def of_place(partition: int, offset: int) -> int:
+    """The origin of what came to details without having been on raw."""
+    return _TOPICS.index("details") * DOOR | packed(partition, offset)
+
+
 def unpacked(origin: int) -> tuple[bool, int, int]:
     """Whether it is the door's, partition and offset."""
-    door, rest = divmod(origin, DOOR)
-    return bool(door), *divmod(rest, 1 << _PARTITION)
+    topic, rest = divmod(origin, DOOR)
+    return topic == 1, *at_place(rest)
 
 
 def place(origin: int) -> str:
@@ -52,11 +75,16 @@ def place(origin: int) -> str:
 
 def read_origin(text: str | None) -> int | None:
     """None for what is no origin."""
-    door = (text or "").startswith("dead:")
-    partition, _, offset = (text or "").removeprefix("dead:").partition("@")
-    if not (partition.isdecimal() and offset.isdecimal()):
+    topic, _, where = (text or "").rpartition(":")
+    partition, _, offset = where.partition("@")
+    if not (topic in _TOPICS and partition.isdecimal() and offset.isdecimal()):
         return None
-    return packed(int(partition), int(offset), door=door)
+    return _TOPICS.index(topic) * DOOR | packed(int(partition), int(offset))
+
+
+def at_place(place: int) -> tuple[int, int]:
+    """Partition and offset of what was packed without its topic."""
+    return divmod(place, 1 << _PARTITION)
 
 
 def an_id(text: str | None) -> Value:
@@ -66,7 +94,8 @@ def an_id(text: str | None) -> Value:
 
 
 def of_raw(received: Received) -> Iterator[Entry]:
-    yield _PROMISE, (packed(received.partition, received.offset), *_named(received), received.timestamp)
+    reconciled = 1 if received.header("source") == "reconcile" else None
+    yield _PROMISE, (packed(received.partition, received.offset), *_named(received), received.timestamp, reconciled)
 
 
 def of_copy(topic: str) -> Callable[[Received], Iterator[Entry]]:
@@ -103,7 +132,7 @@ def of_letter(received: Received) -> Iterator[Entry]:
     reason = received.header("fate-reason") or "-"
     target = received.header("target") or ""
     if stage == "ingest":
-        yield _PROMISE, (own, *_named(received), received.timestamp)
+        yield _PROMISE, (own, *_named(received), received.timestamp, None)
     at = received.timestamp
     yield _LETTER, (received.partition, received.offset, stage, own if origin is None else origin, target, reason, at)
     offset = received.header("__connect.errors.offset") or ""
@@ -115,8 +144,8 @@ def of_details(received: Received) -> Iterator[Entry]:
     if received.key is None:
         return
     origin = read_origin(received.header("origin"))
-    where = (received.partition, received.offset, received.timestamp, received.value is None)
-    yield _DETAILS, (an_id(_key(received)), origin, *where)
+    where = (received.partition, received.offset, received.timestamp)
+    yield _DETAILS, (an_id(_key(received)), origin, *where, received.value is None, _richness(received))
     if origin is not None:
         yield _UNSETTLE_OTHERS, (origin,)
 
@@ -159,6 +188,13 @@ def entries_of(crm: Iterable[str]) -> Mapping[str, Callable[[Received], Iterator
         **{topic: of_crm(topic) for topic in crm},
         ACCESS: of_access,
     }
+
+
+def _richness(received: Received) -> int | None:
+    if received.value is None:
+        return None
+    said = received.header("completeness") or ""  # before there was the header, all were full
+    return _RICHNESS.get(said, RICHNESS["FULL"])
 
 
 def _named(received: Received) -> tuple[Value, Value]:

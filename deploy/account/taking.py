@@ -30,9 +30,10 @@ was erased more than a week ago (its tombstone is gone by then) looks lost until
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 import schemas
 from deploy.sandbox.flock import held
@@ -41,16 +42,18 @@ from ingest.reading import Reader
 from ingest.records import AGAIN, RAW, Topics
 from ingest.settings import KafkaSettings
 
-from .books import NoBooks, Unusable, delete, open_books
+from .books import Books, NoBooks, Unusable, delete, open_books
 from .counting import Account, Asked, count
 from .entries import packed
 from .positions import NoAnswer, Positions, positions
-from .reading import Told, read_on
+from .reading import Bounds, Told, read_on
 from .settling import settle
 
 _HOUR = 3_600_000
 _DAY = 24 * _HOUR
 _FOR_EVER = 2**62
+
+Result = TypeVar("Result")
 
 
 class AccountError(Exception):
@@ -111,13 +114,33 @@ def keep(
     """The same, of what `found` was before the reader reads. `now` is unix milliseconds."""
     begins = now - _retention()
     asked = Asked(since=max(asked.since, begins), until=asked.until, page=asked.page)
+
+    def taken(books: Books, notes: tuple[str, ...]) -> Account:
+        bounds = bring_up(reader, books, found, topics, now=now, told=told)
+        return count(books, asked, found, bounds, now=now, notes=notes)
+
+    return with_books(file, found, topics, waiting, taken)
+
+
+def with_books(
+    file: Path,
+    found: Positions,
+    topics: Topics,
+    waiting: Callable[[], None],
+    do: Callable[[Books, tuple[str, ...]], Result],
+) -> Result:
+    """What is done with the books while nobody else has them; made anew, and done again, where they are unusable.
+
+    `do` is told the books and the sentences about them. AccountError.
+    """
     why: list[str] = []
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with held(file.with_name(f"{file.name}.lock"), waiting):
             while True:
                 try:
-                    return _take(reader, file, found, topics, asked, now=now, told=told, notes=tuple(why))
+                    with open_books(file, cluster=found.cluster, prefix=topics.prefix) as books:
+                        return do(books, tuple(why))
                 except Unusable as unusable:
                     if why:
                         raise AccountError(
@@ -129,25 +152,17 @@ def keep(
         raise AccountError(str(error)) from None
 
 
-def _take(
-    reader: ReadsTopics,
-    file: Path,
-    found: Positions,
-    topics: Topics,
-    asked: Asked,
-    *,
-    now: int,
-    told: Told,
-    notes: tuple[str, ...],
-) -> Account:
-    with open_books(file, cluster=found.cluster, prefix=topics.prefix) as books:
-        books.go_by(found.committed, found.mapped)
-        bounds = read_on(reader, topics, books, told, crm=found.crm)
-        books.forget((packed(number, 0), packed(number, first)) for number, (first, _) in bounds[RAW].items())
-        # A day more, as the clocks of door and workers differ.
-        books.expire(now - _retention() - _DAY, now=now, every=_HOUR)
-        settle(books, topics(AGAIN))
-        return count(books, asked, found, bounds, now=now, notes=notes)
+def bring_up(
+    reader: ReadsTopics, books: Books, found: Positions, topics: Topics, *, now: int, told: Told
+) -> Mapping[str, Bounds]:
+    """Reads on, and judges what is open; by topic, the bounds that were read to. Unusable, or ReadingError."""
+    books.go_by(found.committed, found.mapped)
+    bounds = read_on(reader, topics, books, told, crm=found.crm)
+    books.forget((packed(number, 0), packed(number, first)) for number, (first, _) in bounds[RAW].items())
+    # A day more, as the clocks of door and workers differ.
+    books.expire(now - _retention() - _DAY, now=now, every=_HOUR)
+    settle(books, topics(AGAIN))
+    return bounds
 
 
 def _retention() -> int:

@@ -16,6 +16,8 @@ from .books import Value
 MapKind = Literal["mapped", "erased", "dead", "skipped", "duplicate", "unread", "lost"]
 MAP_KINDS: tuple[MapKind, ...] = ("mapped", "erased", "dead", "skipped", "duplicate", "unread", "lost")
 
+_FOR_EVER = 2**62
+
 # Map gives what it makes the timestamp of its details: so one that is as old was made of them, or of newer ones.
 _AS_IT_LIES = """
     WHEN mapped.at >= details.at THEN CASE WHEN mapped.erased THEN 'erased' ELSE 'mapped' END
@@ -64,6 +66,13 @@ def lost_on(
     leads, bound = _leads(topic, values)
     found = f"SELECT lead, partition, offset, at FROM ({leads}) WHERE kind = 'lost'"  # noqa: S608  all ours, values bound
     return connection.execute(f"{found} ORDER BY at LIMIT :most", bound)
+
+
+def became_of(connection: sqlite3.Connection, leads: str) -> Mapping[Value, MapKind]:
+    """What became of each of some leads on leads.v1; `leads` are a list of them in JSON."""
+    found, bound = _leads(LEADS, {"since": 0, "until": _FOR_EVER, "page": None, "wanted": leads})
+    asked = f"SELECT lead, kind FROM ({found}) WHERE lead IN (SELECT value FROM json_each(:wanted))"  # noqa: S608  all ours, values bound
+    return dict(connection.execute(asked, bound))
 
 
 def _leads(topic: str, values: Mapping[str, Value]) -> tuple[str, Mapping[str, Value]]:

@@ -93,6 +93,11 @@ class MetaSettings(_Group):
     )
     meta_graph_url: str = Field(default="https://graph.facebook.com", pattern=r"^https?://")
     meta_api_version: str = Field(default="v25.0", pattern=r"^v\d+\.\d+$")
+    meta_export_url: str = Field(
+        default="https://www.facebook.com/ads/lead_gen/export_csv/",
+        pattern=r"^https?://",
+        description="where a form's leads are had as a file, for `leadstream import`",
+    )
 
     @field_validator("meta_app_secrets", mode="before")
     @classmethod

@@ -62,6 +62,7 @@ def test_settings_follow_from_their_arguments_alone(tmp_path: Path) -> None:
     assert len(pages) == 50
     assert pages[world.page(49).page_id] == {"token": world.page_token(49), "app_id": world.app.app_id}
     assert first["META_GRAPH_URL"] == "http://127.0.0.1:9"
+    assert first["META_EXPORT_URL"] == "http://127.0.0.1:9/ads/lead_gen/export_csv/"
     other = settings("http://127.0.0.1:9", tmp_path / "b", seed=2)
     assert other["META_APP_SECRETS"] != first["META_APP_SECRETS"]
 

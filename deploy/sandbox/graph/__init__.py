@@ -28,6 +28,7 @@ def settings(url: str, directory: Path, *, seed: int = DEFAULT_SEED, pages: int 
         "META_PAGES_FILE": str(file),
         "META_GRAPH_URL": url,
         "META_API_VERSION": GRAPH_VERSION,
+        "META_EXPORT_URL": f"{url}/ads/lead_gen/export_csv/",
     }
 
 

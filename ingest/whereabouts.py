@@ -32,16 +32,12 @@ class Whereabouts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outdone:
-    """A lead whose newest details is poorer than an earlier one, which lay at this place of details.
-
-    `at` is the poorer one's timestamp, in unix milliseconds. Whatever takes its place must not carry an older one: a
-    notification that the poorer one answered would seem to have come to nothing.
-    """
+    """A lead whose newest details is poorer than an earlier one, which lay at this place of details."""
 
     lead_id: str
     partition: int
     offset: int
-    at: int
+    by: tuple[int, int]  # where the newest lies
 
 
 class KnowsLeads(Protocol):

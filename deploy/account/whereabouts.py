@@ -46,7 +46,9 @@ SELECT lead, coalesce(kind, 'unread'), reconciled, CASE WHEN kind IN ('fetched',
 )) END FROM promise WHERE {_THESE} ORDER BY at, origin
 """  # noqa: S608  _THESE is ours
 _WHY_DEAD = "SELECT reason FROM letter WHERE origin = ? AND stage = 'map' AND target = '' ORDER BY at DESC LIMIT 1"
-_OUTDONE = "SELECT lead, richer_at, at FROM details WHERE richer IS NOT NULL AND lead > ? ORDER BY lead LIMIT ?"
+_OUTDONE = (
+    "SELECT lead, richer_at, partition, offset FROM details WHERE richer IS NOT NULL AND lead > ? ORDER BY lead LIMIT ?"
+)
 
 
 class Index:
@@ -112,9 +114,9 @@ class Index:
         while True:
             with self._looking() as connection:
                 rows = connection.execute(_OUTDONE, (after, _AT_ONCE)).fetchall()
-            for lead, place, at in rows:
+            for lead, place, *by in rows:
                 partition, offset = at_place(place)
-                yield Outdone(lead_id=str(lead), partition=partition, offset=offset, at=at)
+                yield Outdone(lead_id=str(lead), partition=partition, offset=offset, by=(by[0], by[1]))
             if len(rows) < _AT_ONCE:
                 return
             after = rows[-1][0]

@@ -137,7 +137,7 @@ class TestAPoorerRecord:
         poorer = bulk(past, completeness="EXPORT", source="import")
         index.refresh()
         assert list(index.outdone()) == [
-            Outdone(lead_id=LEAD, partition=full.partition, offset=full.offset, at=poorer.timestamp)
+            Outdone(lead_id=LEAD, partition=full.partition, offset=full.offset, by=(poorer.partition, poorer.offset))
         ]
         assert index.of([LEAD])[LEAD].details == "EXPORT"
 

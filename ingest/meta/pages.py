@@ -96,13 +96,13 @@ class _Reading:
         self.stamps: dict[Path, _Stamp] = {}
 
     def pages(self) -> dict[str, PageAccess]:
-        entries = _entries(self._path, self._text(self._path, str(self._path)))
+        entries = read_entries(self._path, self._text(self._path, str(self._path)))
         return {
             page_id: PageAccess(page_id=page_id, token=self._token(page_id, entry), app_id=entry.app_id)
             for page_id, entry in entries.items()
         }
 
-    def _token(self, page_id: str, entry: "_Entry") -> SecretStr:
+    def _token(self, page_id: str, entry: "Entry") -> SecretStr:
         if entry.token is not None:
             return entry.token
         assert entry.token_file is not None  # noqa: S101  the entry was validated to have one of the two
@@ -126,7 +126,9 @@ class _Reading:
         raise SettingsError(f"{where}: {problem}")  # out here: the decoder's exception holds the content
 
 
-class _Entry(BaseModel):
+class Entry(BaseModel):
+    """A page in the file, as it is written there."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
     token: SecretStr | None = None
     token_file: Path | None = None
@@ -148,7 +150,7 @@ class _Entry(BaseModel):
 
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-    pages: dict[_Id, _Entry]
+    pages: dict[_Id, Entry]
 
 
 class _AsWritten(yaml.BaseLoader):
@@ -161,7 +163,8 @@ class _AsWritten(yaml.BaseLoader):
         return mapping
 
 
-def _entries(path: Path, text: str) -> dict[str, _Entry]:
+def read_entries(path: Path, text: str) -> dict[str, Entry]:
+    """The pages in the file's text; SettingsError, which names `path`, where it cannot be used as it is."""
     problems = ["is not what the README shows"]
     try:
         return _File.model_validate(yaml.load(text, Loader=_AsWritten)).pages  # noqa: S506  it makes text, lists, maps
@@ -185,7 +188,7 @@ def _shown(key: str) -> str:
     # Any other key may be anything, a token too.
     if key.isdecimal():
         return f"page {key}"
-    return key if key == "pages" or key in _Entry.model_fields else "a key that is neither a page id nor a field"
+    return key if key == "pages" or key in Entry.model_fields else "a key that is neither a page id nor a field"
 
 
 def _is_token(text: str) -> bool:

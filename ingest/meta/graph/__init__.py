@@ -1,8 +1,8 @@
 """What to ask the Graph API, and how to read what it says. Performs no I/O of its own.
 
 `asks` says what to ask, `answers` reads what comes back, `usage` the budgets in its headers, `access` and
-`subscriptions` ask about access itself, `forms` makes a form's snapshot, `text` is the way from bytes to JSON. Ids are
-strings, and integers never pass through a float.
+`subscriptions` ask about access itself, `accounts` sets pages up, `forms` makes a form's snapshot, `text` is the way
+from bytes to JSON. Ids are strings, and integers never pass through a float.
 """
 
 from ingest.meta.graph.access import (
@@ -17,6 +17,16 @@ from ingest.meta.graph.access import (
     read_page_node,
     read_token,
     read_token_facts,
+)
+from ingest.meta.graph.accounts import (
+    Account,
+    ask_accounts,
+    ask_callback,
+    ask_exchange,
+    ask_install,
+    read_accounts,
+    read_exchange,
+    read_success,
 )
 from ingest.meta.graph.answers import Answer, Page, read_answer, read_batch, read_page
 from ingest.meta.graph.asks import (
@@ -51,6 +61,7 @@ __all__ = [
     "FORM_FIELDS",
     "LEAD_FIELDS",
     "REDUCED_LEAD_FIELDS",
+    "Account",
     "Answer",
     "Ask",
     "BusinessUse",
@@ -68,22 +79,29 @@ __all__ = [
     "Usage",
     "app_key",
     "appsecret_proof",
+    "ask_accounts",
     "ask_batch",
+    "ask_callback",
+    "ask_exchange",
     "ask_form",
     "ask_forms",
+    "ask_install",
     "ask_lead",
     "ask_lead_access",
     "ask_page_node",
     "ask_subscribed_apps",
     "ask_subscriptions",
     "ask_token",
+    "read_accounts",
     "read_answer",
     "read_batch",
+    "read_exchange",
     "read_lead_access",
     "read_page",
     "read_page_node",
     "read_subscribed_apps",
     "read_subscriptions",
+    "read_success",
     "read_token",
     "read_token_facts",
     "read_usage",

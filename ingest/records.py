@@ -29,7 +29,7 @@ HeaderName = Literal[
     "received-at",  # unix milliseconds at our door
     "entry-id",  # Meta's entry.id: the page, or "0" for the dashboard's sample
     "entry-time",  # Meta's entry.time: when the notification was sent, not when the lead was made
-    # <partition>@<offset> of the raw record this came from; dead:... of the door's dead letter; updates:... of an update
+    # <partition>@<offset> of the raw record it came from; dead:... of the door's dead letter, updates:... of an update
     "origin",
     "stage",  # where it failed: ingest, fetch, map, update
     "fate-reason",  # why, as one word from a closed list

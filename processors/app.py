@@ -16,7 +16,20 @@ from ingest.kafka import ConfluentProducer
 from ingest.meta.client import GraphClient
 from ingest.meta.pages import Pages
 from ingest.reading import Reader
-from ingest.records import ACCESS, AGAIN, DETAILS, FATES, FORMS, LEADS, PARKED, RAW, RETRY, Topics
+from ingest.records import (
+    ACCESS,
+    AGAIN,
+    DETAILS,
+    FATES,
+    FORMS,
+    LEAD_UPDATES,
+    LEADS,
+    PARKED,
+    RAW,
+    RETRY,
+    UPDATES,
+    Topics,
+)
 from ingest.registry import decode, open_registry, resolve_codec
 from ingest.settings import (
     FormsSettings,
@@ -48,15 +61,16 @@ from processors.recent import RecentLeads
 from processors.releaser import Releaser
 from processors.retry import Retry
 from processors.together import reports, run_together
+from processors.updates import Updates
 from processors.worker import Worker
-from schemas.shapes import Lead, LeadDetails
+from schemas.shapes import Lead, LeadDetails, LeadUpdate
 
 RECENT_LEADS = 100_000
 RECENT_SECONDS = (
     36 * 3600.0
 )  # as long as Meta repeats a notification: developers.facebook.com, webhooks getting started
 
-Shape = TypeVar("Shape", LeadDetails, Lead)
+Shape = TypeVar("Shape", LeadDetails, Lead, LeadUpdate)
 Report = Callable[[bool, str], None]
 
 
@@ -108,13 +122,14 @@ async def work_fetch(stop: asyncio.Event, report: Report) -> None:
 
 
 async def work_map(stop: asyncio.Event, report: Report) -> None:
-    """`leadstream work map`: whole answers in; typed leads, and a record for each target, out."""
+    """`leadstream work map`: whole answers in; typed leads, and a record for each target, out. And updates, typed."""
     kafka, work, registry = read(KafkaSettings), read(WorkSettings), read(RegistrySettings)
     files = read(MappingSettings)
     topics = Topics(prefix=kafka.topic_prefix)
     patience.tell("map")
     details: Codec[LeadDetails] = await _codec("LeadDetails", topics.subject(DETAILS))
     leads: Codec[Lead] = await _codec("Lead", topics.subject(LEADS))
+    updates: Codec[LeadUpdate] = await _codec("LeadUpdate", topics.subject(LEAD_UPDATES))
     async with (
         _producer(kafka, topics) as producer,
         open_registry(
@@ -123,24 +138,39 @@ async def work_map(stop: asyncio.Event, report: Report) -> None:
     ):
         mappings = Mappings(files.mapping_dir, registry=asked, topics=topics, every=files.mapping_check)
         await mappings.begin()
-        step = Map(
-            details=partial(decode, details, registry=asked),
-            codec=leads,
-            mappings=mappings,
-            producer=producer,
-            limit=Limit(worker="map", per_minute=work.failures_per_minute, clock=time.monotonic),
-            clock=_now,
-        )
-        worker = Worker(
+        of_leads, of_updates = reports(report, 2)
+        leads_in = Worker(
             kafka=kafka,
             group=topics.group("map"),
             topics=[topics(DETAILS)],
-            step=step,
+            step=Map(
+                details=partial(decode, details, registry=asked),
+                codec=leads,
+                mappings=mappings,
+                producer=producer,
+                limit=Limit(worker="map", per_minute=work.failures_per_minute, clock=time.monotonic),
+                clock=_now,
+            ),
             size=work.map_window,
             reachable=producer.reachable,
-            report=report,
+            report=of_leads,
         )
-        await run_together([worker], stop, beside=mappings.follow())
+        # A group of its own, so that `replay map` moves the leads alone; updates are events, and no upsert.
+        updates_in = Worker(
+            kafka=kafka,
+            group=topics.group("updates"),
+            topics=[topics(UPDATES)],
+            step=Updates(
+                codec=updates,
+                producer=producer,
+                limit=Limit(worker="updates", per_minute=work.failures_per_minute, clock=time.monotonic),
+                clock=_now,
+            ),
+            size=work.map_window,
+            reachable=producer.reachable,
+            report=of_updates,
+        )
+        await run_together([leads_in, updates_in], stop, beside=mappings.follow())
 
 
 async def work_retry(stop: asyncio.Event, report: Report) -> None:

@@ -13,7 +13,8 @@ from ingest.meta import verbatim
 SAMPLE_LEAD = "444444444444"
 
 Reason = Literal[
-    "not-json",  # a raw record only: a delivery that is no JSON is refused whole
+    "not-json",  # a record that was read from its topic: a delivery that is no JSON is refused whole
+    "not-an-update",  # a record of the topic of updates only
     "entry-not-an-object",
     "changes-not-a-list",
     "change-not-an-object",
@@ -26,7 +27,7 @@ Reason = Literal[
 
 
 class BadChange(Exception):
-    """A change that can never become a lead; `reason` is from a closed list and quotes nothing."""
+    """A change of which nothing can ever be made; `reason` is from a closed list and quotes nothing."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason)
@@ -56,24 +57,29 @@ class Notification:
 
         BadChange when no lead or no page can be read from it.
         """
-        try:
-            members = verbatim.read(change, _CHANGE).value
-        except ValueError:
-            raise BadChange("not-json") from None
-        if not isinstance(members, dict):
-            raise BadChange("change-not-an-object")
-        part = members.get("value") or _ABSENT
-        value = object_of(part.value)
+        _, value, text = opened(change)
         return cls(
             lead_id=lead_of(value),
             page_id=page_of(value, page_id),
             form_id=id_or_none(value.get("form_id")),
             ad_id=id_or_none(value.get("ad_id")),
             adgroup_id=id_or_none(value.get("adgroup_id")),
-            created_time=_seconds(value.get("created_time")),
+            created_time=seconds_or_none(value.get("created_time")),
             sample=is_sample(value),
-            value=part.text.decode("utf-8", "surrogatepass"),
+            value=text,
         )
+
+
+def opened(change: bytes) -> tuple[object, Mapping[str, object], str]:
+    """A change's field, its value, and the JSON text that Meta sent of that; BadChange when it has no such value."""
+    try:
+        members = verbatim.read(change, _CHANGE).value
+    except ValueError:
+        raise BadChange("not-json") from None
+    if not isinstance(members, dict):
+        raise BadChange("change-not-an-object")
+    part = members.get("value") or _ABSENT
+    return members.get("field"), object_of(part.value), part.text.decode("utf-8", "surrogatepass")
 
 
 def coerce_id(value: object) -> str | None:
@@ -141,7 +147,8 @@ def id_or_none(value: object) -> str | None:
         return None
 
 
-def _seconds(value: object) -> int | None:
+def seconds_or_none(value: object) -> int | None:
+    """A moment in unix seconds, sent as a number or as text; None for what is none."""
     seconds = int(id_or_none(value) or 0)
     return seconds if 0 < seconds < _FAR_FUTURE else None
 

@@ -55,6 +55,12 @@ Event = Literal[
     "connect.given-up",  # ALARM: it failed again as often as is allowed; a person has to look
     "connect.recovered",  # what had failed runs again
     "connect.unreachable",  # ALARM: Kafka Connect does not answer
+    # canary
+    "canary.arrived",  # a test lead came through in time
+    "canary.late",  # ALARM: a test lead came through, after more than the objective; `seconds` says when
+    "canary.lost",  # ALARM: a test lead did not come through; `stuck` is the stage it did not pass
+    "canary.not-flown",  # no test lead was made; `reason` says why
+    "canary.left",  # a test lead could not be deleted at Meta; the next run does
     # the parent
     "process.started",
     "process.ended",  # a child ended; `code` is its exit code
@@ -118,7 +124,30 @@ MAPPINGS_BROKEN = Gauge(
     multiprocess_mode="livemax",
 )
 FORM_EVENTS = Counter("leadstream_form_events", "Forms found new, changed or archived", ["kind"])
-CONNECT_RESTARTS = Counter("leadstream_connect_restarts", "Restarts of failed connectors and tasks", ["connector"])
+CONNECT_CANARY_RUNS = Counter(
+    "leadstream_canary_runs",
+    "Runs of the canary, by outcome; in-time of in-time, late and lost is what the objective is about",
+    ["form_id", "outcome"],
+)
+CANARY_SECONDS = Histogram(
+    "leadstream_canary_seconds",
+    "Of a test lead that came through: each stage, and the whole from Meta to leads.v1",
+    ["stage"],
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600),
+)
+CANARY_ARRIVED = Gauge(
+    "leadstream_canary_arrived_seconds",
+    "When a test lead last came through in time, in unix seconds",
+    ["form_id"],
+    multiprocess_mode="max",
+)
+CANARY_OBJECTIVE = Gauge(
+    "leadstream_canary_objective_seconds",
+    "Within how many seconds a test lead should come through",
+    ["form_id"],
+    multiprocess_mode="max",
+)
+RESTARTS = Counter("leadstream_connect_restarts", "Restarts of failed connectors and tasks", ["connector"])
 CONNECT_FAILED = Gauge(
     "leadstream_connect_failed",
     "ALARM: connectors and tasks that are failed",

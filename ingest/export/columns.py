@@ -1,0 +1,138 @@
+"""What each column of an export is, whatever people renamed, moved or added. Performs no I/O of its own.
+
+The values tell first: an id with a prefix says what it is. Else the column's name tells, in any case, spaces and
+underscores alike. What stands before the last of Meta's own columns was put there by people; what follows them was asked
+on the form, up to `lead_status`, after which only names that Meta gives to its standard questions are questions.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ingest.export.refusals import NotAnExport
+from ingest.export.values import a_kind, a_moment
+
+Text = Literal["form_name", "ad_name", "adset_name", "campaign_name", "platform", "partner_name", "retailer_item_id"]
+Role = Literal["lead", "created_time", "ad", "adset", "campaign", "form", "is_organic"] | Text
+
+_TEXTS: tuple[Text, ...] = get_args(Text)
+_NAMES: dict[str, Role] = {
+    "id": "lead",
+    "lead_id": "lead",
+    "leadgen_id": "lead",
+    "created_time": "created_time",
+    "ad_id": "ad",
+    "adset_id": "adset",
+    "campaign_id": "campaign",
+    "form_id": "form",
+    "is_organic": "is_organic",
+    **{name: name for name in _TEXTS},
+}
+# Meta's own, about its inbox: no answer of the lead's.
+_STATUS = frozenset({"lead_status", "inbox_url"})
+# What Meta names the answers to its standard questions; another one after `lead_status` is an extra, and not lost.
+_STANDARD = frozenset(
+    {
+        "city", "company_name", "country", "date_of_birth", "email", "first_name", "full_name", "gender", "job_title",
+        "last_name", "phone", "phone_number", "post_code", "province", "state", "street_address", "website",
+        "work_email", "work_phone_number", "zip_code",
+    }
+)  # fmt: skip
+_MANY_DIGITS = 15  # as many as a spreadsheet keeps
+_ENOUGH = 6  # zeros where digits would be: one file in a million has them by chance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """Places of a row's cells. `names` are the header's, without the empty ones at its end."""
+
+    names: Sequence[str]
+    lead: int
+    created_time: int
+    known: Sequence[tuple[int, Role]]
+    questions: Sequence[tuple[int, str]]
+    extras: Sequence[tuple[int, str]]
+
+
+def alike(name: str) -> str:
+    """A column's name as it is compared: in lower case, underscores for spaces and hyphens."""
+    return re.sub(r"[\s_\-]+", "_", name.strip().strip("\ufeff")).casefold()
+
+
+def is_a_header(cells: Iterable[str]) -> bool:
+    """True for a row that names the columns of a table of leads: the id and the time by Meta's names."""
+    roles = {_NAMES.get(alike(cell)) for cell in cells}
+    return {"lead", "created_time"} <= roles
+
+
+def known_names(cells: Iterable[str]) -> int:
+    """How many cells are names that Meta gives to columns."""
+    return sum(alike(cell) in _NAMES for cell in cells)
+
+
+def read_columns(header: Sequence[str], first: Sequence[Sequence[str]]) -> Columns:
+    """The columns by their names and the `first` rows; `NotAnExport` if they leave open what tells a lead."""
+    names = [name.strip("\ufeff") for name in header]
+    while names and not names[-1].strip():
+        names.pop()
+    columns = [[row[place] for row in first if place < len(row) and row[place].strip()] for place in range(len(names))]
+    roles = [_by_values(cells) or _NAMES.get(alike(name)) for name, cells in zip(names, columns, strict=True)]
+    lead = _lead(roles, columns)
+    time = _time(roles, columns)
+    known = {role: place for place, role in reversed(list(enumerate(roles))) if role}
+    known |= {"lead": lead, "created_time": time}
+    if _are_rounded(columns[lead]):
+        raise NotAnExport("rounded-ids")
+    questions, extras = _others(names, set(known.values()))
+    places = tuple((place, role) for role, place in known.items() if role not in ("lead", "created_time"))
+    return Columns(names=tuple(names), lead=lead, created_time=time, known=places, questions=questions, extras=extras)
+
+
+def _by_values(cells: Sequence[str]) -> Role | None:
+    """What the prefixes say; test leads have dummies for ids, and what may not be read is a sentence."""
+    kinds = {kind for cell in cells if (kind := a_kind(cell))}
+    prefixed = sum(a_kind(cell) is not None for cell in cells)
+    return kinds.pop() if len(kinds) == 1 and prefixed * 2 > len(cells) else None
+
+
+def _lead(roles: Sequence[Role | None], columns: Sequence[Sequence[str]]) -> int:
+    named = [place for place, role in enumerate(roles) if role == "lead"]
+    prefixed = [place for place in named if _by_values(columns[place])]
+    match prefixed or named:
+        case []:
+            raise NotAnExport("no-id")
+        case [place]:
+            return place
+        case _:
+            raise NotAnExport("several-ids")
+
+
+def _time(roles: Sequence[Role | None], columns: Sequence[Sequence[str]]) -> int:
+    for place, role in enumerate(roles):
+        if role == "created_time":
+            return place
+    for place, role in enumerate(roles):
+        if role is None and columns[place] and all(a_moment(cell) is not None for cell in columns[place]):
+            return place
+    raise NotAnExport("no-time")
+
+
+def _are_rounded(ids: Iterable[str]) -> bool:
+    """True if all that follows the fifteenth digit is zeros, and that is no chance."""
+    beyond = "".join(digits[_MANY_DIGITS:] for digits in set(ids) if digits.isdecimal())
+    return len(beyond) >= _ENOUGH and not beyond.strip("0")
+
+
+def _others(names: Sequence[str], known: set[int]) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
+    """The columns of questions, and those that are neither Meta's nor a question."""
+    questions: list[tuple[int, str]] = []
+    extras: list[tuple[int, str]] = []
+    last_of_metas = max(known)
+    status = next((place for place, name in enumerate(names) if alike(name) in _STATUS), len(names))
+    for place, name in enumerate(names):
+        if place in known:
+            continue
+        is_asked = last_of_metas < place < status or alike(name) in _STANDARD
+        (questions if is_asked and alike(name) not in _STATUS else extras).append((place, name))
+    return questions, extras

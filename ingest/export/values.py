@@ -1,0 +1,67 @@
+"""One cell as one kind of value: an id, a moment, yes or no, a telephone number. Performs no I/O of its own."""
+
+import re
+from datetime import datetime
+from typing import Literal
+
+Kind = Literal["lead", "ad", "adset", "campaign", "form"]
+PREFIXES: dict[str, Kind] = {"l:": "lead", "ag:": "ad", "as:": "adset", "c:": "campaign", "f:": "form"}
+"""What Ads Manager puts before ids, so that spreadsheets keep them whole."""
+
+_ID = re.compile(r"(?:(l|ag|as|c|f):)?([1-9][0-9]{0,24})")
+_PREFIXED = re.compile(r"(l|ag|as|c|f):[1-9][0-9]{0,24}")
+_ROUNDED = re.compile(r"[0-9][.,]?[0-9]*E\+?[0-9]+|[0-9]+[.,]0+", re.IGNORECASE)
+_PHONE = re.compile(r"p:(\+?[0-9][0-9 ()./-]{3,})")
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?) ?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
+_SECONDS = re.compile(r"[1-9][0-9]{9}")
+_SAID = {"1": True, "true": True, "0": False, "false": False}
+
+
+def an_id(cell: str, prefix: str) -> str | None:
+    """The digits of an id, whose prefix may be missing but must not be another's; None for anything else."""
+    found = _ID.fullmatch(cell.strip())
+    return found[2] if found and found[1] in (None, prefix) else None
+
+
+def a_kind(cell: str) -> Kind | None:
+    """Whose id this is, if it says so itself."""
+    found = _PREFIXED.fullmatch(cell.strip())
+    return PREFIXES[found[1] + ":"] if found else None
+
+
+def is_rounded(cell: str) -> bool:
+    """True for an id as spreadsheets write numbers: `1.23E+15`, `1,23E+15`, `120210000000000000.0`."""
+    return bool(_ROUNDED.fullmatch(cell.strip()))
+
+
+def a_moment(cell: str) -> int | None:
+    """Unix seconds, from themselves or from ISO 8601 with any offset; None for anything else."""
+    text = cell.strip()
+    if _SECONDS.fullmatch(text):
+        return int(text)
+    found = _MOMENT.fullmatch(text)
+    if not found or not found[3]:
+        return None
+    try:
+        seconds = int(datetime.fromisoformat(f"{found[1]}T{found[2]}{found[3]}").timestamp())
+    except (ValueError, OverflowError):
+        return None
+    return seconds if _SECONDS.fullmatch(str(seconds)) else None
+
+
+def lacks_its_offset(cell: str) -> bool:
+    """True for a moment that would be one if it told its offset from UTC."""
+    found = _MOMENT.fullmatch(cell.strip())
+    return found is not None and not found[3]
+
+
+def yes_or_no(cell: str) -> bool | None:
+    """Of `1`, `0`, `true`, `false` in any case; None for anything else."""
+    return _SAID.get(cell.strip().lower())
+
+
+def an_answer(cell: str) -> str:
+    """The cell as it was answered: a telephone number without the `p:` that Ads Manager puts before it."""
+    if cell.startswith("p:") and (found := _PHONE.fullmatch(cell)):
+        return found[1]
+    return cell

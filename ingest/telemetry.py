@@ -124,7 +124,7 @@ MAPPINGS_BROKEN = Gauge(
     multiprocess_mode="livemax",
 )
 FORM_EVENTS = Counter("leadstream_form_events", "Forms found new, changed or archived", ["kind"])
-CONNECT_CANARY_RUNS = Counter(
+CANARY_RUNS = Counter(
     "leadstream_canary_runs",
     "Runs of the canary, by outcome; in-time of in-time, late and lost is what the objective is about",
     ["form_id", "outcome"],
@@ -147,7 +147,7 @@ CANARY_OBJECTIVE = Gauge(
     ["form_id"],
     multiprocess_mode="max",
 )
-RESTARTS = Counter("leadstream_connect_restarts", "Restarts of failed connectors and tasks", ["connector"])
+CONNECT_RESTARTS = Counter("leadstream_connect_restarts", "Restarts of failed connectors and tasks", ["connector"])
 CONNECT_FAILED = Gauge(
     "leadstream_connect_failed",
     "ALARM: connectors and tasks that are failed",

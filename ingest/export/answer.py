@@ -1,8 +1,8 @@
 """A row as the answer Graph would have given about that lead, as far as the file tells. Performs no I/O of its own.
 
 What the file does not tell is left out, not guessed. An empty cell is no entry in `field_data`: it does not say whether
-the question was left out or never asked. What is no field of Meta's lead stands under `export`, which keeps it whole and
-apart from what the person answered.
+the question was left out or never asked. What is no field of Meta's lead stands under `export`, whole and apart from
+what the person answered.
 """
 
 import json

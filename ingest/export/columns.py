@@ -1,13 +1,14 @@
 """What each column of an export is, whatever people renamed, moved or added. Performs no I/O of its own.
 
 The values tell first: an id with a prefix says what it is. Else the column's name tells, in any case, spaces and
-underscores alike. What stands before the last of Meta's own columns was put there by people; what follows them was asked
-on the form, up to `lead_status`, after which only names that Meta gives to its standard questions are questions.
+underscores alike. What stands before the last of Meta's own columns was put there by people; what follows them was
+asked on the form, up to `lead_status`, after which only names that Meta gives to its standard questions are questions.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, get_args
 
 from ingest.export.refusals import NotAnExport
@@ -55,6 +56,7 @@ class Columns:
     extras: Sequence[tuple[int, str]]
 
 
+@lru_cache(maxsize=1024)
 def alike(name: str) -> str:
     """A column's name as it is compared: in lower case, underscores for spaces and hyphens."""
     return re.sub(r"[\s_\-]+", "_", name.strip().strip("\ufeff")).casefold()
@@ -79,7 +81,7 @@ def read_columns(header: Sequence[str], first: Sequence[Sequence[str]]) -> Colum
     columns = [[row[place] for row in first if place < len(row) and row[place].strip()] for place in range(len(names))]
     roles = [_by_values(cells) or _NAMES.get(alike(name)) for name, cells in zip(names, columns, strict=True)]
     lead = _lead(roles, columns)
-    time = _time(roles, columns)
+    time = _time(roles, columns, lead)
     known = {role: place for place, role in reversed(list(enumerate(roles))) if role}
     known |= {"lead": lead, "created_time": time}
     if _are_rounded(columns[lead]):
@@ -108,14 +110,23 @@ def _lead(roles: Sequence[Role | None], columns: Sequence[Sequence[str]]) -> int
             raise NotAnExport("several-ids")
 
 
-def _time(roles: Sequence[Role | None], columns: Sequence[Sequence[str]]) -> int:
+def _time(roles: Sequence[Role | None], columns: Sequence[Sequence[str]], lead: int) -> int:
     for place, role in enumerate(roles):
         if role == "created_time":
             return place
-    for place, role in enumerate(roles):
-        if role is None and columns[place] and all(a_moment(cell) is not None for cell in columns[place]):
-            return place
-    raise NotAnExport("no-time")
+    # Renamed, it is known by its values, but only where Meta puts it: people are asked for days and hours too.
+    metas = max((place for place, role in enumerate(roles) if role), default=0)
+    moments = [place for place in range(metas) if roles[place] is None and _are_moments(columns[place])]
+    beside = lead + 1
+    if beside < len(columns) and not moments and _are_moments(columns[beside]):
+        return beside
+    if len(moments) != 1:
+        raise NotAnExport("no-time")
+    return moments[0]
+
+
+def _are_moments(cells: Sequence[str]) -> bool:
+    return bool(cells) and all(a_moment(cell) is not None for cell in cells)
 
 
 def _are_rounded(ids: Iterable[str]) -> bool:
@@ -134,5 +145,5 @@ def _others(names: Sequence[str], known: set[int]) -> tuple[list[tuple[int, str]
         if place in known:
             continue
         is_asked = last_of_metas < place < status or alike(name) in _STANDARD
-        (questions if is_asked and alike(name) not in _STATUS else extras).append((place, name))
+        (questions if is_asked and name.strip() else extras).append((place, name))
     return questions, extras

@@ -60,9 +60,10 @@ REASONS: Mapping[Reason, str] = {
     "not-a-time": f"when the lead was made cannot be read; spreadsheets write times in ways of their own: {_AGAIN}",
     "time-without-offset": "when the lead was made is told without an offset from UTC (such as `-05:00`), so it could "
     f"be hours off: {_AGAIN}",
-    "too-few-cells": f"the row has fewer cells than the header has columns; if it is the last, the file is cut: {_AGAIN}",
+    "too-few-cells": f"the row has fewer cells than the header has columns; was the file cut? If so, {_AGAIN}",
     "too-many-cells": "the row has more cells than the header has columns: an answer holds a separator without quotes",
-    "broken-quoting": f"a quote is not closed as it should be, so these lines cannot be told apart: {_AGAIN}",
+    "broken-quoting": "a quote is not closed as it should be, so these lines cannot be told apart: write two quotes for one "
+    f"that is part of an answer, or {_AGAIN}",
     "row-in-a-cell": "a quoted cell holds what looks like another row, so a quote may be missing; neither was taken: "
     f"look at these lines, or {_AGAIN}",
     "too-long": "the row is longer than any lead: a quote may be missing, or this is no row",

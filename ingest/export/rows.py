@@ -25,8 +25,8 @@ class Row:
     """One lead as the file tells it. Ids are digits without prefix, `created_time` is unix seconds.
 
     `questions` are the columns' names and what was answered, in the file's order; `extras` what is no question: columns
-    that people added, `lead_status`, and cells that are not what their column should hold. Empty cells are left out. Two
-    columns may have one name.
+    that people added, `lead_status`, and cells that are not what their column should hold. Empty cells are left out.
+    Two columns may have one name.
     """
 
     line: int
@@ -82,7 +82,7 @@ class Export:
             if isinstance(taken, Row):
                 yield taken
                 continue
-            if tuple(record.cells[: len(self.columns)]) == self.columns:
+            if [cell.strip("\ufeff") for cell in record.cells[: len(self.columns)]] == list(self.columns):
                 continue
             if not record.reason and is_a_header(record.cells):
                 try:

@@ -13,7 +13,7 @@ from ingest.export.refusals import FileReason, NotAnExport
 _HEAD = 4096
 _MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _OTHER_KINDS: tuple[tuple[bytes, FileReason], ...] = (
-    (b"PK", "spreadsheet"),  # xlsx, ods, or whatever else is in a zip
+    (b"PK\x03\x04", "spreadsheet"),  # xlsx, ods, or whatever else is in a zip
     (b"\xd0\xcf\x11\xe0", "spreadsheet"),  # xls
     (b"\x1f\x8b", "compressed"),
     (b"%PDF", "not-text"),
@@ -62,7 +62,7 @@ def _check(head: bytes, encoding: str, mark: int) -> None:
     for magic, reason in _OTHER_KINDS:
         if head.startswith(magic):
             raise NotAnExport(reason)
-    begins = head[mark : mark + 400].decode(encoding, "replace").lstrip()
+    begins = head[mark:].decode(encoding, "replace").lstrip()
     if not begins:
         raise NotAnExport("empty")
     if begins.startswith("<"):

@@ -221,7 +221,7 @@ def test_at_no_moment_is_there_half_a_file_and_so_none_is_left_by_a_writer_that_
     seen.add(file.read_bytes())
 
     whole = ("pages:\n" + "".join(f'  "{n}":\n    token: "{{0}}"\n    app_id: "7"\n' for n in "12")).format
-    assert seen == {whole("ABC").encode(), whole("CBA").encode()}
+    assert seen <= {whole("ABC").encode(), whole("CBA").encode()}
     write_pages(file, [page()])
     assert [each.name for each in file.parent.iterdir()] == ["pages.yaml"]  # what a killed one left is gone
 

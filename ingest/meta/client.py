@@ -4,8 +4,9 @@ A page's token travels in the Authorization header or in a POST's body, never in
 token or chains one that does: aiohttp's exceptions hold the whole request.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from http import HTTPStatus
 from typing import Literal
 
 import aiohttp
@@ -19,6 +20,8 @@ from ingest.meta.pages import PageAccess
 from ingest.settings import MetaSettings
 
 TIMEOUT = aiohttp.ClientTimeout(total=10, sock_connect=5)  # seconds
+# A file of any length may take any time, as long as something comes; before the first byte Meta puts it together.
+FILE_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=120)
 NODE_BYTES = 2 * 2**20  # bytes, decompressed; a lead is a few kB, a form with hundreds of options some 100 kB
 MANY_BYTES = 16 * 2**20  # of a batch, or of a page's forms
 
@@ -153,6 +156,27 @@ class GraphClient:
         self._tell_version(answer)
         return answer
 
+    @asynccontextmanager
+    async def download(self, ask: Ask, key: Key) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The file that `ask` is for, from META_EXPORT_URL, in pieces as they come; it may also be a page of HTML.
+
+        GraphError where Meta says anything in JSON or with another status, and, while it comes, where it ends early.
+        """
+        with _measured("export"):
+            response, head = await _begin(
+                self._session.get(
+                    self._settings.meta_export_url,
+                    params=[*ask.params, *key.proof()],
+                    headers={"Authorization": f"Bearer {key.token.get_secret_value()}"},
+                    timeout=FILE_TIMEOUT,
+                    allow_redirects=False,
+                )
+            )
+            try:
+                yield _pieces(head, response)
+            finally:
+                response.close()
+
     def key(self, page: PageAccess) -> Key:
         """What opens the page."""
         return Key(token=page.token, secret=self._settings.secret_of(page.app_id))
@@ -192,6 +216,44 @@ async def _receive(
     if failed == "too-large":  # and so will the next answer be
         raise BadAsk(failed)
     raise Unavailable(failed)
+
+
+async def _begin(request: Awaitable[aiohttp.ClientResponse]) -> tuple[aiohttp.ClientResponse, bytes]:
+    """The answer that is a file, and its first bytes."""
+    failed: Reason = "redirected"
+    rest: bytes | None = b""
+    try:
+        response = await request
+        head = await response.content.readany()
+        if response.status == HTTPStatus.OK and not head.lstrip().startswith(b"{"):
+            return response, head
+        rest = await _read_up_to(NODE_BYTES, response)
+        response.close()
+    except TimeoutError:
+        failed = "timeout"
+    except aiohttp.ClientPayloadError:
+        failed = "truncated"
+    except (aiohttp.ClientError, OSError):
+        failed = "no-connection"
+    else:
+        if not 300 <= response.status < 400 and rest is not None:  # noqa: PLR2004  HTTP's own boundaries
+            graph.read_answer(response.status, response.headers, head + rest)
+            failed = "not-an-object"  # JSON, and no refusal: no file either
+    raise Unavailable(failed)  # out here, where aiohttp's exception is no context of ours
+
+
+async def _pieces(head: bytes, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    failed: Reason | None = None
+    yield head
+    try:
+        async for piece in response.content.iter_any():
+            yield piece
+    except TimeoutError:
+        failed = "timeout"
+    except (aiohttp.ClientError, OSError):
+        failed = "truncated"
+    if failed is not None:
+        raise Unavailable(failed)
 
 
 async def _read_up_to(limit: int, response: aiohttp.ClientResponse) -> bytes | None:

@@ -88,6 +88,10 @@ def _program(name: str, sock: int | None) -> Callable[[asyncio.Event, Report], A
             from deploy.connect import watch  # noqa: PLC0415  see above
 
             return watch
+        case "canary", _:
+            from deploy.canary import watch as fly  # noqa: PLC0415  see above
+
+            return fly
         case _:
             raise ValueError(name)
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from deploy.account import status
+from deploy.canary import canary
 from deploy.connect import connect
 from deploy.dead import dead
 from deploy.demo import demo
@@ -53,6 +54,7 @@ app.add_typer(parked, name="parked")
 app.command()(demo)
 app.command()(status)
 app.command()(tail)
+app.command()(canary)
 sandbox.command()(deliver)
 
 
@@ -84,7 +86,8 @@ def map_() -> None:
     """Reads Meta's answers, writes typed leads to leads.v1, and to a topic for each mapping file in MAPPING_DIR.
 
     It asks Meta nothing, so it can be replayed at will. A file that changes is taken up once `topics apply` has
-    registered its schema; until then, and while it is broken, the one before stays in force.
+    registered its schema; until then, and while it is broken, the one before stays in force. What Meta tells of a lead
+    later on is typed on leads.updates.v1, by a group of its own.
 
     Example: MAPPING_DIR=mappings leadstream work map
     """

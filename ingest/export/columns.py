@@ -6,28 +6,25 @@ asked on the form, up to `lead_status`, after which only names that Meta gives t
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, get_args
 
 from ingest.export.refusals import NotAnExport
-from ingest.export.values import a_kind, a_moment
+from ingest.export.values import Kind, a_kind, a_moment
 
 Text = Literal["form_name", "ad_name", "adset_name", "campaign_name", "platform", "partner_name", "retailer_item_id"]
-Role = Literal["lead", "created_time", "ad", "adset", "campaign", "form", "is_organic"] | Text
+Role = Kind | Literal["created_time", "is_organic"] | Text
 
+_KINDS: tuple[Kind, ...] = get_args(Kind)
 _TEXTS: tuple[Text, ...] = get_args(Text)
-_NAMES: dict[str, Role] = {
-    "id": "lead",
-    "lead_id": "lead",
-    "leadgen_id": "lead",
+_NAMES: Mapping[str, Role] = {
+    "id": "lead_id",
+    "leadgen_id": "lead_id",
     "created_time": "created_time",
-    "ad_id": "ad",
-    "adset_id": "adset",
-    "campaign_id": "campaign",
-    "form_id": "form",
     "is_organic": "is_organic",
+    **{name: name for name in _KINDS},
     **{name: name for name in _TEXTS},
 }
 # Meta's own, about its inbox: no answer of the lead's.
@@ -49,9 +46,11 @@ class Columns:
     """Places of a row's cells. `names` are the header's, without the empty ones at its end."""
 
     names: Sequence[str]
-    lead: int
+    lead_id: int
     created_time: int
-    known: Sequence[tuple[int, Role]]
+    is_organic: int | None
+    ids: Sequence[tuple[int, Kind]]
+    texts: Sequence[tuple[int, Text]]
     questions: Sequence[tuple[int, str]]
     extras: Sequence[tuple[int, str]]
 
@@ -65,7 +64,7 @@ def alike(name: str) -> str:
 def is_a_header(cells: Iterable[str]) -> bool:
     """True for a row that names the columns of a table of leads: the id and the time by Meta's names."""
     roles = {_NAMES.get(alike(cell)) for cell in cells}
-    return {"lead", "created_time"} <= roles
+    return {"lead_id", "created_time"} <= roles
 
 
 def known_names(cells: Iterable[str]) -> int:
@@ -83,12 +82,20 @@ def read_columns(header: Sequence[str], first: Sequence[Sequence[str]]) -> Colum
     lead = _lead(roles, columns)
     time = _time(roles, columns, lead)
     known = {role: place for place, role in reversed(list(enumerate(roles))) if role}
-    known |= {"lead": lead, "created_time": time}
+    known |= {"lead_id": lead, "created_time": time}
     if _are_rounded(columns[lead]):
         raise NotAnExport("rounded-ids")
     questions, extras = _others(names, set(known.values()))
-    places = tuple((place, role) for role, place in known.items() if role not in ("lead", "created_time"))
-    return Columns(names=tuple(names), lead=lead, created_time=time, known=places, questions=questions, extras=extras)
+    return Columns(
+        names=tuple(names),
+        lead_id=lead,
+        created_time=time,
+        is_organic=known.get("is_organic"),
+        ids=[(known[kind], kind) for kind in _KINDS if kind in known and kind != "lead_id"],
+        texts=[(known[name], name) for name in _TEXTS if name in known],
+        questions=questions,
+        extras=extras,
+    )
 
 
 def _by_values(cells: Sequence[str]) -> Role | None:
@@ -99,7 +106,7 @@ def _by_values(cells: Sequence[str]) -> Role | None:
 
 
 def _lead(roles: Sequence[Role | None], columns: Sequence[Sequence[str]]) -> int:
-    named = [place for place, role in enumerate(roles) if role == "lead"]
+    named = [place for place, role in enumerate(roles) if role == "lead_id"]
     prefixed = [place for place in named if _by_values(columns[place])]
     match prefixed or named:
         case []:

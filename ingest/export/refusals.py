@@ -62,8 +62,8 @@ REASONS: Mapping[Reason, str] = {
     f"be hours off: {_AGAIN}",
     "too-few-cells": f"the row has fewer cells than the header has columns; was the file cut? If so, {_AGAIN}",
     "too-many-cells": "the row has more cells than the header has columns: an answer holds a separator without quotes",
-    "broken-quoting": "a quote is not closed as it should be, so these lines cannot be told apart: write two quotes for one "
-    f"that is part of an answer, or {_AGAIN}",
+    "broken-quoting": "a quote is not closed as it should be, so these lines cannot be told apart: write two quotes "
+    f"where an answer has one, or {_AGAIN}",
     "row-in-a-cell": "a quoted cell holds what looks like another row, so a quote may be missing; neither was taken: "
     f"look at these lines, or {_AGAIN}",
     "too-long": "the row is longer than any lead: a quote may be missing, or this is no row",

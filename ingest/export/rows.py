@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
 
-from ingest.export.columns import Columns, Role, is_a_header, known_names, read_columns
+from ingest.export.columns import Columns, is_a_header, known_names, read_columns
 from ingest.export.refusals import NotAnExport, Reason, Refused
 from ingest.export.table import Record, Table
 from ingest.export.text import open_text
 from ingest.export.values import a_kind, a_moment, an_answer, an_id, is_rounded, lacks_its_offset, yes_or_no
 
 _DELIMITERS = "\t,;"
+_NONE = ("", "0")  # how an id says that there is none
 _LOOKED_AT = 50  # rows that say what the columns are
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")  # how bytes that are no text were read
-_ID_PREFIXES: Mapping[Role, str] = {"ad": "ag", "adset": "as", "campaign": "c", "form": "f"}
 
 Answers = tuple[tuple[str, str], ...]
 
@@ -129,8 +129,8 @@ def _beginning(header: Sequence[str]) -> Callable[[Sequence[str]], bool]:
     named = [place for place, name in enumerate(header) if known_names([name]) and is_a_header([name, "created_time"])]
 
     def begins(cells: Sequence[str]) -> bool:
-        has_id = any(a_kind(cell) == "lead" for cell in cells) or any(
-            place < len(cells) and an_id(cells[place], "l") for place in named
+        has_id = any(a_kind(cell) == "lead_id" for cell in cells) or any(
+            place < len(cells) and an_id(cells[place], "lead_id") for place in named
         )
         return has_id and any(a_moment(cell) is not None for cell in cells)
 
@@ -145,53 +145,39 @@ def _row(record: Record, columns: Columns) -> Row | Reason:
     cells = record.cells
     if reason := _misshapen(cells, len(columns.names)) or _damage(cells):
         return reason
-    lead_id = an_id(cells[columns.lead], "l")
+    lead_id = an_id(cells[columns.lead_id], "lead_id")
     if lead_id is None:
-        return _why_no_id(cells[columns.lead])
+        return _why_no_id(cells[columns.lead_id])
     created_time = a_moment(cells[columns.created_time])
     if created_time is None:
         return _why_no_time(cells[columns.created_time])
-    known: dict[Role, str | bool] = {}
-    extras = [(name, cell) for place, name in columns.extras if (cell := cells[place])]
-    for place, role in columns.known:
-        if cell := cells[place]:
-            value = _known(role, cell)
-            if value is not None:
-                known[role] = value
-            elif cell.strip() not in ("", "0"):
-                extras.append((columns.names[place], cell))
+    told: dict[str, str] = {kind: found for place, kind in columns.ids if (found := an_id(cells[place], kind))}
+    told |= {name: cell for place, name in columns.texts if (cell := cells[place])}
+    is_organic = None if columns.is_organic is None else yes_or_no(cells[columns.is_organic])
     return Row(
         line=record.line,
         last_line=record.last_line,
         lead_id=lead_id,
         created_time=created_time,
-        form_id=_text(known, "form"),
-        form_name=_text(known, "form_name"),
-        ad_id=_text(known, "ad"),
-        ad_name=_text(known, "ad_name"),
-        adset_id=_text(known, "adset"),
-        adset_name=_text(known, "adset_name"),
-        campaign_id=_text(known, "campaign"),
-        campaign_name=_text(known, "campaign_name"),
-        is_organic=known["is_organic"] is True if "is_organic" in known else None,
-        platform=_text(known, "platform"),
-        partner_name=_text(known, "partner_name"),
-        retailer_item_id=_text(known, "retailer_item_id"),
+        is_organic=is_organic,
         questions=tuple([(name, an_answer(cell)) for place, name in columns.questions if (cell := cells[place])]),
-        extras=tuple(extras),
+        extras=tuple(_extras(cells, columns, told, is_organic)),
+        **told,
     )
 
 
-def _known(role: Role, cell: str) -> str | bool | None:
-    if role == "is_organic":
-        return yes_or_no(cell)
-    prefix = _ID_PREFIXES.get(role)
-    return cell if prefix is None else an_id(cell, prefix)
-
-
-def _text(known: Mapping[Role, str | bool], role: Role) -> str | None:
-    value = known.get(role)
-    return value if isinstance(value, str) else None
+def _extras(
+    cells: Sequence[str], columns: Columns, told: Mapping[str, str], is_organic: bool | None
+) -> Iterator[tuple[str, str]]:
+    """What is no question, and what stands where it does not belong, as a sentence of Meta's in place of an ad's id."""
+    for place, name in columns.extras:
+        if cells[place]:
+            yield name, cells[place]
+    for place, kind in columns.ids:
+        if kind not in told and cells[place].strip() not in _NONE:
+            yield columns.names[place], cells[place]
+    if columns.is_organic is not None and is_organic is None and cells[columns.is_organic].strip():
+        yield columns.names[columns.is_organic], cells[columns.is_organic]
 
 
 def _misshapen(cells: Sequence[str], width: int) -> Reason | None:

@@ -1,15 +1,21 @@
 """One cell as one kind of value: an id, a moment, yes or no, a telephone number. Performs no I/O of its own."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
-Kind = Literal["lead", "ad", "adset", "campaign", "form"]
-PREFIXES: dict[str, Kind] = {"l:": "lead", "ag:": "ad", "as:": "adset", "c:": "campaign", "f:": "form"}
-"""What Ads Manager puts before ids, so that spreadsheets keep them whole."""
+Kind = Literal["lead_id", "ad_id", "adset_id", "campaign_id", "form_id"]
 
-_ID = re.compile(r"(?:(l|ag|as|c|f):)?([1-9][0-9]{0,24})")
-_PREFIXED = re.compile(r"(l|ag|as|c|f):[1-9][0-9]{0,24}")
+# What Ads Manager puts before ids, so that spreadsheets keep them whole.
+_PREFIXES: Mapping[str, Kind] = {
+    "l:": "lead_id",
+    "ag:": "ad_id",
+    "as:": "adset_id",
+    "c:": "campaign_id",
+    "f:": "form_id",
+}
+_ID = re.compile(r"(l:|ag:|as:|c:|f:)?([1-9][0-9]{0,24})")
 _ROUNDED = re.compile(r"[0-9][.,]?[0-9]*E\+?[0-9]+|[0-9]+[.,]0+", re.IGNORECASE)
 _PHONE = re.compile(r"p:(\+?[0-9][0-9 ()./-]{3,})")
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?) ?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
@@ -17,16 +23,16 @@ _SECONDS = re.compile(r"[1-9][0-9]{9}")
 _SAID = {"1": True, "true": True, "0": False, "false": False}
 
 
-def an_id(cell: str, prefix: str) -> str | None:
-    """The digits of an id, whose prefix may be missing but must not be another's; None for anything else."""
+def an_id(cell: str, kind: Kind) -> str | None:
+    """The digits of an id, whose prefix may be missing but must not be another kind's; None for anything else."""
     found = _ID.fullmatch(cell.strip())
-    return found[2] if found and found[1] in (None, prefix) else None
+    return found[2] if found and (found[1] is None or _PREFIXES[found[1]] == kind) else None
 
 
 def a_kind(cell: str) -> Kind | None:
     """Whose id this is, if it says so itself."""
-    found = _PREFIXED.fullmatch(cell.strip())
-    return PREFIXES[found[1] + ":"] if found else None
+    found = _ID.fullmatch(cell.strip())
+    return _PREFIXES[found[1]] if found and found[1] else None
 
 
 def is_rounded(cell: str) -> bool:

@@ -13,6 +13,7 @@ from deploy.canary import canary
 from deploy.connect import connect
 from deploy.dead import dead
 from deploy.demo import demo
+from deploy.doctor import doctor
 from deploy.mapping import mapping
 from deploy.parent import Program
 from deploy.parked import parked
@@ -52,6 +53,7 @@ app.add_typer(replay, name="replay")
 app.add_typer(dead, name="dead")
 app.add_typer(parked, name="parked")
 app.command()(demo)
+app.command()(doctor)
 app.command()(status)
 app.command()(tail)
 app.command()(canary)

@@ -180,6 +180,13 @@ class FormsSettings(_Group):
     forms_check: float = Field(default=3600.0, gt=0, description="seconds between two looks at each page's forms")
 
 
+class HealthSettings(_Group):
+    """When tokens, permissions and subscriptions are looked at, and from when on an expiry is an alarm."""
+
+    health_check: float = Field(default=3600.0, gt=0, description="seconds between two looks at each page's access")
+    token_alarm_days: float = Field(default=7.0, ge=0, description="days before a token or its data access ends")
+
+
 class ConnectSettings(_Group):
     """Where Kafka Connect is, for `connect watch`."""
 

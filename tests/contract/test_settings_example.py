@@ -16,6 +16,7 @@ GROUPS = (
     settings.RetrySettings,
     settings.MappingSettings,
     settings.FormsSettings,
+    settings.HealthSettings,
     settings.ConnectSettings,
     settings.AdminSettings,
 )

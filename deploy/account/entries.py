@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ingest.details import RICHNESS
 from ingest.meta.notification import BadChange, Notification
-from ingest.records import ACCESS, AGAIN, CRM, DEAD, DETAILS, FATES, LEADS, PARKED, RAW, RETRY, Received
+from ingest.records import ACCESS, AGAIN, CRM, DEAD, DETAILS, FATES, LEADS, PARKED, RAW, RETRY, UPDATES, Received
 
 from .books import Row, Value
 
@@ -106,6 +106,12 @@ def of_copy(topic: str) -> Callable[[Received], Iterator[Entry]]:
     return entries
 
 
+def of_update(received: Received) -> Iterator[Entry]:
+    """Of updates it is only told what is not read yet: none of them is promised to become a lead."""
+    if (origin := read_origin(received.origin)) is not None:
+        yield _COPY, (origin, UPDATES, received.partition, received.offset, received.timestamp)
+
+
 def of_fate(received: Received) -> Iterator[Entry]:
     told = _object(received.value)
     stage, kind, reason = told.get("stage"), told.get("fate"), told.get("reason")
@@ -182,6 +188,7 @@ def entries_of(crm: Iterable[str]) -> Mapping[str, Callable[[Received], Iterator
         FATES: of_fate,
         RAW: of_raw,
         **{topic: of_copy(topic) for topic in (*RETRY, AGAIN, PARKED)},
+        UPDATES: of_update,
         DEAD: of_letter,
         DETAILS: of_details,
         LEADS: of_lead,

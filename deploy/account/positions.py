@@ -14,11 +14,22 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from ingest.kafka import client_options
 from ingest.reading import Offsets
-from ingest.records import AGAIN, CRM, DETAILS, LEADS, RAW, RETRY, Topics
+from ingest.records import AGAIN, CRM, DETAILS, LEADS, RAW, RETRY, UPDATES, Topics
 from ingest.settings import KafkaSettings
 
-Group = Literal["fetch", "retry", "map"]
-READS: Mapping[Group, tuple[str, ...]] = {"fetch": (RAW, AGAIN), "retry": RETRY, "map": (DETAILS,)}
+Group = Literal["fetch", "retry", "map", "updates"]
+READS: Mapping[Group, tuple[str, ...]] = {
+    "fetch": (RAW, AGAIN),
+    "retry": RETRY,
+    "map": (DETAILS,),
+    "updates": (UPDATES,),
+}
+PROGRAMS: Mapping[str, str] = {
+    "fetch": "work fetch",
+    "retry": "work retry",
+    "map": "work map",
+    "updates": "work map",
+}  # by group: whose workers read for it
 
 _TARGET = re.compile(rf"{re.escape(CRM)}[a-z][a-z0-9_]*\.v[1-9][0-9]*")
 _PATIENCE = 15.0  # seconds for a broker to answer

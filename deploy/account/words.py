@@ -7,6 +7,7 @@ from ingest.records import LEADS, RAW
 
 from .counting import Account, LostRecord
 from .judging import Kind
+from .positions import PROGRAMS
 from .targets import MapKind
 
 _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
@@ -73,8 +74,9 @@ def _alarms(account: Account) -> Iterable[str]:
     for group, lag in account.lags.items():
         if lag.expired:
             yield (
-                f"EXPIRED: {lag.expired} records were deleted by their topic's retention before `work {group}` had read"
-                f" them. What of raw is gone, Meta may still have; `leadstream replay {group}` lets the worker go on"
+                f"EXPIRED: {lag.expired} records were deleted by their topic's retention before `{PROGRAMS[group]}` had"
+                f" read them. What of raw is gone, Meta may still have; `leadstream replay {group}` lets the worker go"
+                " on"
             )
 
 

@@ -75,7 +75,7 @@ def show(
     coordinates: Annotated[str, typer.Argument(help="<partition>@<offset>, as `dead list` has it.")],
     raw: Annotated[bool, typer.Option("--raw", help="The untouched bytes, and nothing else.")] = False,
 ) -> None:
-    """One dead letter, with its headers and its bytes. Those of stage map may hold a person's answers.
+    """One dead letter, with its headers and its bytes. Those of stage map and update may hold what a person said.
 
     Example: leadstream dead show 2@17 --raw > letter.avro
     """
@@ -88,7 +88,7 @@ def show(
         typer.echo(f"leadstream: there is no dead letter at {coordinates}: `leadstream dead list` has them", err=True)
         raise typer.Exit(1)
     found = read_letter(received)
-    if found.stage == "map":
+    if found.stage in ("map", "update"):
         typer.echo("This may hold a person's answers: keep it no longer than you need it.", err=True)
     if raw:
         sys.stdout.buffer.write(received.value or b"")
@@ -118,9 +118,10 @@ def redrive(
 ) -> None:
     """Send open dead letters back, once what killed them is repaired.
 
-    Those of fetch, and of the door if it could read them now, go to meta.leadgen.again; those of map to
-    meta.leadgen.details, unless their lead has a newer answer or was erased. There a lead goes once and whole, and is
-    mapped for all targets again, which does those no harm that have it: they are keyed.
+    Those of fetch, and of the door if it could read them now, go to meta.leadgen.again; those of updates to
+    meta.leadgen.updates; those of map to meta.leadgen.details, unless their lead has a newer answer or was erased.
+    There a lead goes once and whole, and is mapped for all targets again, which does those no harm that have it: they
+    are keyed.
 
     A letter that was sent is open no more, so a second redrive sends nothing; if it dies again, there is a new one.
     When this is killed in between, up to a batch is sent twice, which does no harm. Workers may run meanwhile.

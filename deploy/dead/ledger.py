@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from ingest.meta.notification import BadChange, Notification
+from ingest.meta.notification import BadChange, Notification, id_or_none
+from ingest.meta.update import Update
 from ingest.records import Received, headers
 
 State = Literal["open", "redriven", "superseded"]
@@ -28,7 +29,7 @@ class Letter:
 
     @property
     def stage(self) -> str:
-        """ingest, fetch or map; `-` where somebody else has written."""
+        """ingest, fetch, map or update; `-` where somebody else has written."""
         return self.received.header("stage") or "-"
 
     @property
@@ -76,6 +77,8 @@ def read_letter(received: Received) -> Letter:
     key = None if received.key is None else received.key.decode("utf-8", "replace")
     if received.header("stage") == "map":
         return Letter(received=received, page_id=None, lead_id=key, notification=None)
+    if received.header("stage") == "update":
+        return Letter(received=received, page_id=_page_of_update(received), lead_id=key, notification=None)
     try:
         notification = Notification.read(received.value or b"", page_id=key)
     except BadChange:
@@ -145,6 +148,15 @@ class Ledger:
             return "redriven"
         # A `redriven` that names another one is about the one before.
         return "open" if fate in ("dead", "redriven") else "superseded"
+
+
+def _page_of_update(received: Received) -> str | None:
+    """As far as it can be read: the page that it names, else the one of the entry it came in."""
+    entry = received.header("entry-id")
+    try:
+        return Update.read(received.value or b"", page_id=entry).page_id
+    except BadChange:
+        return id_or_none(entry)
 
 
 def _fate(received: Received) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import get_args
 
 from deploy.sending import Parcel, ReadsTopics
 from ingest.reading import Offsets
@@ -22,6 +23,7 @@ from ingest.records import (
     DEAD,
     DETAILS,
     FATES,
+    UPDATES,
     HeaderName,
     Received,
     Record,
@@ -33,6 +35,7 @@ from ingest.records import (
 
 from .ledger import Ledger, Letter, State, read_letter
 
+_STAGES: Mapping[str, Stage] = {stage: stage for stage in get_args(Stage)}
 _OURS = ("stage", "fate-reason", "attempt", "first-failed-at", "target", "field")
 
 
@@ -164,6 +167,8 @@ def sent_back(letter: Letter, standing: Mapping[bytes, Standing]) -> Record:
                 headers=_headers(letter),
                 timestamp=_timestamp(letter, standing),
             )
+        case "update":
+            return Record(topic=UPDATES, key=received.key, value=received.value, headers=_headers(letter))
         case "ingest":
             if letter.notification is None or not _is_leadgen(received):
                 raise NoWayBack("the door could still not read it: only a newer version might")
@@ -176,11 +181,10 @@ def sent_back(letter: Letter, standing: Mapping[bytes, Standing]) -> Record:
 
 def redriven(letter: Letter) -> Record:
     """The fate that closes exactly this dead letter: it names its place."""
-    stage: Stage = "map" if letter.stage == "map" else "fetch" if letter.stage == "fetch" else "ingest"
     return fate_record(
         letter.received,
         "redriven",
-        stage=stage,
+        stage=_STAGES.get(letter.stage, "ingest"),
         reason=letter.reason,
         page_id=letter.page_id,
         lead_id=letter.lead_id,

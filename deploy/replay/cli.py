@@ -14,7 +14,7 @@ from deploy.reading import Decoder
 from deploy.sending import USUAL_RATE, Later, NotSent, Parcel, Rate, send_all
 from deploy.topics import admin_client
 from ingest.reading import Reader, ReadingError
-from ingest.records import AGAIN, DETAILS, RAW, Received, Topics
+from ingest.records import AGAIN, DETAILS, RAW, UPDATES, Received, Stage, Topics
 from ingest.registry import RegistryError
 from ingest.settings import KafkaSettings, RegistrySettings, read
 from schemas.shapes import LeadDetails
@@ -24,14 +24,15 @@ from .chosen import Choice, Judge, Kind, choose, fetched_again, mapped_again, of
 from .offsets import Move, Plan, ReplayRefused, Target, apply, first_since, plan
 
 replay = typer.Typer(
-    help="Let a worker read again what it has read before. Every output is keyed, so a sink ends as it was.",
+    help="Let a worker read again what it has read before. A lead's outputs are keyed, so a sink ends as it was.",
     no_args_is_help=True,
 )
 
-_Worker = Literal["fetch", "map"]
-_MOVES: dict[_Worker, str] = {"fetch": RAW, "map": DETAILS}
+_Worker = Literal["fetch", "map", "updates"]
+_MOVES: dict[_Worker, str] = {"fetch": RAW, "map": DETAILS, "updates": UPDATES}
 # What came back is a copy of what lies on raw: read again as well, it would be fetched once for each time it waited.
-_STAYS: dict[_Worker, tuple[str, ...]] = {"fetch": (AGAIN,), "map": ()}
+_STAYS: dict[_Worker, tuple[str, ...]] = {"fetch": (AGAIN,), "map": (), "updates": ()}
+_STAGES: dict[_Worker, Stage] = {"fetch": "fetch", "map": "map", "updates": "update"}
 
 
 def target(text: str) -> Target:
@@ -47,13 +48,11 @@ def target(text: str) -> Target:
         ) from None
 
 
-_To = Annotated[
-    str | None,
-    typer.Option(
-        "--to",
-        help="Move the group: to earliest, a time (ISO 8601, UTC if it does not say), or an offset in each partition.",
-    ),
-]
+_TO = typer.Option(
+    "--to",
+    help="Move the group: to earliest, a time (ISO 8601, UTC if it does not say), or an offset in each partition.",
+)
+_To = Annotated[str | None, _TO]
 _Page = Annotated[str | None, typer.Option("--page", help="Instead, send the leads of this page again.")]
 _Form = Annotated[str | None, typer.Option("--form", help="Instead, send the leads of this form again.")]
 _Lead = Annotated[str | None, typer.Option("--lead", help="Instead, send this lead again.")]
@@ -124,6 +123,24 @@ def map_(
         _send(DETAILS, choice, lambda: _of_details(choice), mapped_again, yes=yes, rate=rate, as_json=as_json)
     else:
         _move("map", choice, yes=yes, wait=wait, as_json=as_json)
+
+
+@replay.command()
+def updates(
+    *,
+    to: Annotated[str, _TO],
+    yes: _Yes = False,
+    wait: _Wait = False,
+    as_json: _AsJson = False,
+) -> None:
+    """Let `work map` read updates of leads again. No lead is mapped again, and Meta is not asked.
+
+    It moves the group of meta.leadgen.updates alone; exits 1 when it is live. Updates are events: each one that is read
+    again is on leads.updates.v1 twice, with the same header `origin`.
+
+    Example: leadstream replay updates --to 2026-11-23T18:00 --yes
+    """
+    _move("updates", target(to), yes=yes, wait=wait, as_json=as_json)
 
 
 def _choice(
@@ -208,9 +225,9 @@ def _move(worker: _Worker, to: Target, *, yes: bool, wait: bool, as_json: bool) 
             return
         dead_since = waiting.dead_ends(settings) if wait else {}
         apply(cluster, planned)
-        typer.echo(f"Done. `leadstream work {worker}` reads on from there.", err=True)
+        typer.echo(f"Done. `{planned.program}` reads on from there.", err=True)
         if wait:
-            waiting.wait(settings, worker, planned, dead_since)
+            waiting.wait(settings, _STAGES[worker], planned, dead_since)
 
 
 @contextmanager

@@ -14,6 +14,8 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaExcep
 # Public, but brought into the module without saying so.
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
+from deploy.account.positions import PROGRAMS
+
 Target = Literal["earliest"] | datetime | int
 """The first record there is; the first one of that time or later; that offset in each partition."""
 
@@ -58,15 +60,19 @@ class Plan:
         return [(move.topic, move.partition) for move in self.moves]
 
     @property
+    def program(self) -> str:
+        """The command whose workers read for the group."""
+        return f"leadstream {PROGRAMS[self.group.rpartition('-')[2]]}"
+
+    @property
     def refusal(self) -> str | None:
         """Why it cannot be done now, and what to do about it."""
         if not self.members:
             return None
-        worker = self.group.rpartition("-")[2]
         hosts = ", ".join(sorted(set(self.members)))
         return (
             f"the group {self.group} is live: {len(self.members)} of its workers run, on {hosts}. Stop every"
-            f" `leadstream work {worker}`, then try again; one that was killed counts for 10 seconds more"
+            f" `{self.program}`, then try again; one that was killed counts for 10 seconds more"
         )
 
 

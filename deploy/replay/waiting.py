@@ -7,7 +7,6 @@ Nothing is moved here, and no group is joined; to stop waiting changes nothing.
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
 
 import typer
 
@@ -15,7 +14,7 @@ from deploy.account.positions import NoAnswer, asking, committed
 from deploy.progress import Count
 from deploy.sending import ReadsTopics
 from ingest.reading import Offsets, Reader, ReadingError
-from ingest.records import DEAD, DETAILS, Topics
+from ingest.records import DEAD, DETAILS, Stage, Topics
 from ingest.settings import KafkaSettings
 
 from .offsets import Move, Plan, ReplayRefused
@@ -32,7 +31,7 @@ def dead_ends(settings: KafkaSettings) -> Offsets:
         return {number: end for number, (_, end) in reader.bounds(Topics(prefix=settings.topic_prefix)(DEAD)).items()}
 
 
-def wait(settings: KafkaSettings, worker: Literal["fetch", "map"], planned: Plan, dead_since: Offsets) -> None:
+def wait(settings: KafkaSettings, stage: Stage, planned: Plan, dead_since: Offsets) -> None:
     """Tells on stderr how far it is and, at the end, how fast it was and what became dead. ^C ends the waiting only.
 
     ReplayRefused where it cannot be told any more.
@@ -41,16 +40,14 @@ def wait(settings: KafkaSettings, worker: Literal["fetch", "map"], planned: Plan
     at_most = "at most " if any(move.topic.endswith(DETAILS) for move in planned.moves) else ""
 
     def quiet() -> None:
-        count.say(f"No worker of {planned.group} has committed anything lately: start `leadstream work {worker}`")
+        count.say(f"No worker of {planned.group} has committed anything lately: start `{planned.program}`")
 
-    typer.echo(
-        f"Waiting until it is read: start `leadstream work {worker}` now. Ctrl-C ends the waiting only.", err=True
-    )
+    typer.echo(f"Waiting until it is read: start `{planned.program}` now. Ctrl-C ends the waiting only.", err=True)
     try:
         with asking(settings, planned.group) as client, count:
             seconds = follow(lambda: committed(client, planned.places), planned.moves, told=count.add, quiet=quiet)
         with Reader(settings) as reader:
-            dead = buried(reader, Topics(prefix=settings.topic_prefix)(DEAD), dead_since, worker)
+            dead = buried(reader, Topics(prefix=settings.topic_prefix)(DEAD), dead_since, stage)
     except KeyboardInterrupt:
         typer.echo(f"You stopped waiting at {count.done} of {planned.records}: `leadstream status` tells on.", err=True)
         return

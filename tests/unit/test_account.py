@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from deploy.account.counting import Lag
+from deploy.dead.ledger import read_letter
+from deploy.dead.redrive import redriven
 from ingest.records import (
     ACCESS,
     DEAD,
@@ -15,6 +18,7 @@ from ingest.records import (
     LEADS,
     RAW,
     RETRY,
+    UPDATES,
     Failure,
     Received,
     Record,
@@ -395,6 +399,27 @@ def test_what_may_not_be_asked_now_is_told_and_a_pause_that_is_over_is_not(past:
     assert [(each.key, each.state) for each in past.account().access] == [("page:1", "broken"), ("page:2", "paused")]
 
 
+def test_updates_of_leads_are_no_leads_and_only_their_lag_is_told(past: Past) -> None:
+    value = b'{"field":"leadgen_update","value":{"leadgen_id":1}}'
+    first, *_ = [past.cluster.put(Record(topic=UPDATES, key=b"2", value=value)) for _ in range(3)]
+    past.cluster.put(Record(topic=UPDATES, key=b"2", value=value, headers=headers({"origin": "somebody's own"})))
+    past.stand(first, beyond=True)
+    account = past.account()
+    assert (sum(account.total.values()), account.holds) == (0, True)
+    assert account.lags["updates"] == Lag(records=3, oldest=first.timestamp + 1000, expired=0)
+
+
+def test_an_update_that_died_is_among_the_dead_until_it_is_redriven(past: Past) -> None:
+    update = past.cluster.put(Record(topic=UPDATES, key=b"2", value=b"no update"))
+    failure = Failure(stage="update", reason="not-json", error="BadChange")
+    letter = past.cluster.put(dead_letter(update, failure, now=NOW))
+    past.cluster.put(fate_record(update, "dead", stage="update", reason="not-json", page_id=None, lead_id=None))
+    assert past.account().dead == {("update", "", "not-json"): 1}
+    past.cluster.put(redriven(read_letter(letter)))
+    account = past.account()
+    assert (account.dead, account.holds) == ({}, True)
+
+
 def test_lags_tell_what_is_left_and_how_old_the_oldest_is(past: Past) -> None:
     first = past.raw()
     waiting = past.wait(past.raw())
@@ -407,4 +432,5 @@ def test_lags_tell_what_is_left_and_how_old_the_oldest_is(past: Past) -> None:
         "fetch": (3, first.timestamp),
         "retry": (1, waiting.timestamp),
         "map": (1, details.timestamp),
+        "updates": (0, None),
     }

@@ -17,6 +17,7 @@ from ingest.records import (
     DETAILS,
     FATES,
     RAW,
+    UPDATES,
     Failure,
     Fate,
     Received,
@@ -447,6 +448,35 @@ def test_a_letter_of_the_door_that_is_still_no_lead_has_no_way_back(cluster: Clu
     [why] = refusals(cluster)
     assert "the door could still not read it" in why
     assert redrive(cluster) == []
+
+
+def an_update(cluster: Cluster, value: bytes, *, key: str | None = LEAD) -> Received:
+    said = headers({"source": "webhook", "received-at": NOW, "entry-id": PAGE})
+    return cluster.put(Record(topic=UPDATES, key=None if key is None else key.encode(), value=value, headers=said))
+
+
+@pytest.mark.parametrize("value", [change(field="leadgen_update"), change(), b"\xff no update"])
+def test_an_update_goes_back_to_where_it_lay_untouched_and_is_still_the_same_one(
+    cluster: Cluster, value: bytes
+) -> None:
+    """A second time is another matter: whoever died again is open again."""
+    update = an_update(cluster, value)
+    dies(cluster, update, stage="update", reason="not-an-update")
+    assert redrive(cluster) == [UPDATES]
+    assert states(cluster) == ["redriven"]
+    _, back = cluster.on(UPDATES)
+    assert (back.key, back.value, back.origin) == (LEAD.encode(), value, update.origin)
+    assert back.origin.startswith("updates:")
+    assert [back.header(name) for name in ("attempt", "stage", "received-at")] == ["2", None, str(NOW)]
+    dies(cluster, back, stage="update", reason="not-an-update")
+    assert states(cluster) == ["superseded", "open"]
+
+
+def test_a_letter_of_an_update_is_found_by_its_lead_and_its_page(cluster: Cluster) -> None:
+    values = [change(field="leadgen_update"), b"no update, but its entry had a page"]
+    for value in values:
+        found = read_letter(dies(cluster, an_update(cluster, value), stage="update"))
+        assert (found.lead_id, found.page_id, found.notification) == (LEAD, PAGE, None)
 
 
 def test_what_others_wrote_there_is_left_alone(cluster: Cluster) -> None:

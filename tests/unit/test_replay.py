@@ -30,7 +30,7 @@ def test_any_other_target_is_used_wrongly_and_the_answer_names_what_there_is(tex
     assert "earliest" in result.stderr
 
 
-@pytest.mark.parametrize("worker", ["fetch", "map"])
+@pytest.mark.parametrize("worker", ["fetch", "map", "updates"])
 def test_the_help_has_an_example(worker: str) -> None:
     assert f"Example: leadstream replay {worker} --to" in CliRunner().invoke(replay, [worker, "--help"]).stdout
 
@@ -48,6 +48,17 @@ def test_a_live_group_is_refused_with_what_to_stop() -> None:
     assert plan.refusal is not None
     assert "3 of its workers run, on 10.0.0.1, 10.0.0.2" in plan.refusal
     assert "Stop every `leadstream work map`" in plan.refusal
+
+
+def test_who_reads_updates_is_the_worker_that_maps_leads() -> None:
+    plan = Plan(group="demo.leadstream-updates", moves=(), members=("10.0.0.1",))
+    assert plan.refusal is not None
+    assert "Stop every `leadstream work map`" in plan.refusal
+
+
+def test_updates_are_read_again_by_offset_and_never_chosen() -> None:
+    assert CliRunner().invoke(replay, ["updates", "--lead=1"]).exit_code == 2
+    assert CliRunner().invoke(replay, ["updates"]).exit_code == 2
 
 
 def test_a_group_without_members_can_be_moved() -> None:

@@ -1,5 +1,6 @@
 """leadstream's own programs as a user starts them, for tests that start, kill and stop them."""
 
+import asyncio
 import json
 import os
 import re
@@ -14,8 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from deploy.sandbox.graph.admin import GraphAdmin
+from ingest.kafka import ConfluentProducer
 from ingest.reading import Reader, ReadingError
-from ingest.records import Received, Topics
+from ingest.records import Received, Record, Topics
 from ingest.settings import KafkaSettings
 
 LEADSTREAM = Path(sys.executable).with_name("leadstream")
@@ -140,6 +142,16 @@ class System:
         with suppress(ReadingError):  # a broker that comes back has no leaders for a moment: the next look shows more
             records += self._reader.read(self.topics(topic), since)
         return records
+
+    def put(self, *records: Record) -> None:
+        """Puts records on their topics, as a program that is not ours might."""
+
+        async def deliver() -> None:
+            producer = ConfluentProducer(self.kafka, self.topics, timeout=60.0)
+            await producer.deliver(records)
+            await producer.close(15.0)
+
+        asyncio.run(deliver())
 
     def keys(self, topic: str) -> set[str]:
         return {record.key.decode() for record in self.records(topic) if record.key is not None}

@@ -1,6 +1,5 @@
 """The way back with every process running: dead leads are redriven, chosen ones are fetched and mapped again."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from deploy.reading import Decoder
-from ingest.kafka import ConfluentProducer
 from ingest.records import AGAIN, CRM, DEAD, DETAILS, FATES, LEADS, Received, Record
-from ingest.settings import KafkaSettings, RegistrySettings
+from ingest.settings import RegistrySettings
 from schemas.shapes import Lead
 from tests.commands import Commands, answers_of
 from tests.programs import System, eventually
@@ -37,17 +35,6 @@ def decoded(system: System) -> dict[str, Lead]:
         RegistrySettings(registry_url=system.env["REGISTRY_URL"]), "Lead", subject=system.topics.subject(LEADS)
     )
     return {lead: decode(record.value) for lead, record in newest(system, LEADS).items() if record.value is not None}
-
-
-def put(system: System, record: Record) -> None:
-    settings = KafkaSettings(kafka_bootstrap_servers=system.env["KAFKA_BOOTSTRAP_SERVERS"])
-
-    async def deliver() -> None:
-        producer = ConfluentProducer(settings, system.topics, timeout=15.0)
-        await producer.deliver([record])
-        await producer.close(15.0)
-
-    asyncio.run(deliver())
 
 
 def headers_and_fates(system: System) -> str:
@@ -86,7 +73,7 @@ def test_leads_that_died_of_a_field_that_nobody_might_read_arrive_after_the_repa
     assert len(system.records(AGAIN)) == 5
     assert states(leadstream, "--stage", "fetch") == {(lead, "superseded"): 1 for lead in leads}
 
-    put(system, Record(topic=DETAILS, key=b"4711", value=f"no frame: {ANSWER}".encode()))
+    system.put(Record(topic=DETAILS, key=b"4711", value=f"no frame: {ANSWER}".encode()))
     eventually(lambda: states(leadstream, "--stage", "map") == {("4711", "open"): 1}, 20, "map has a dead letter")
     assert ANSWER not in leadstream.said
     [of_map] = leadstream.asked("dead", "list", "--stage", "map")["letters"]

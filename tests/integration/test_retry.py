@@ -1,14 +1,11 @@
 """`work retry` on a real broker: what is due goes back in time, and what was parked when its page may be asked."""
 
-import asyncio
 import json
 import time
 from collections import Counter
 from collections.abc import Sequence
 
-from ingest.kafka import ConfluentProducer
 from ingest.records import AGAIN, FATES, PARKED, RETRY, Record, headers
-from ingest.settings import KafkaSettings
 from processors.access import Standing, State, access_record
 from tests.programs import Program, System, eventually
 
@@ -19,17 +16,6 @@ MANY = 3000  # three windows
 def work_retry(system: System) -> Program:
     """With a monitor that does not look while the test runs: what is open, the test says."""
     return system.start("work", "retry", RETRY_DELAYS="2,4,8", ACCESS_CHECK="3600")
-
-
-def put(system: System, records: Sequence[Record]) -> None:
-    settings = KafkaSettings(kafka_bootstrap_servers=system.env["KAFKA_BOOTSTRAP_SERVERS"])
-
-    async def deliver() -> None:
-        producer = ConfluentProducer(settings, system.topics, timeout=15.0)
-        await producer.deliver(records)
-        await producer.close(15.0)
-
-    asyncio.run(deliver())
 
 
 def waiting(topic: str, numbers: range, *, pages: Sequence[str], reason: str = "no-answer") -> list[Record]:
@@ -66,9 +52,9 @@ def test_records_go_back_when_they_are_due_however_many_wait_on_another_rung(sys
     work_retry(system).wait_ready()
     pages = [str(100 + number) for number in range(40)]
 
-    put(system, waiting(RETRY[2], range(MANY), pages=pages[:3]))
-    put(system, waiting(RETRY[0], range(200), pages=pages))
-    put(system, waiting(RETRY[1], range(200), pages=pages))
+    system.put(*waiting(RETRY[2], range(MANY), pages=pages[:3]))
+    system.put(*waiting(RETRY[0], range(200), pages=pages))
+    system.put(*waiting(RETRY[1], range(200), pages=pages))
     total = MANY + 400
     eventually(lambda: len(system.records(AGAIN)) >= total, 30, "all of them are back")
 
@@ -92,7 +78,7 @@ def test_a_retry_worker_killed_while_records_wait_loses_none(system: System) -> 
     program = work_retry(system).wait_ready()
     pages = [str(100 + number) for number in range(40)]
     for rung in RETRY:
-        put(system, waiting(rung, range(500), pages=pages))
+        system.put(*waiting(rung, range(500), pages=pages))
     eventually(lambda: system.records(AGAIN), 20, "the first are back")
 
     assert program.kill_child()
@@ -111,16 +97,16 @@ def test_workers_that_join_and_leave_share_the_rungs_and_lose_none(system: Syste
     first = work_retry(system).wait_ready()
     pages = [str(100 + number) for number in range(40)]
     for rung in RETRY:
-        put(system, waiting(rung, range(300), pages=pages))
+        system.put(*waiting(rung, range(300), pages=pages))
 
     second = work_retry(system).wait_ready()
     first.wait_ready()
     for rung in RETRY:
-        put(system, waiting(rung, range(300, 600), pages=pages))
+        system.put(*waiting(rung, range(300, 600), pages=pages))
     assert second.stop() == 0
     first.wait_ready()
     for rung in RETRY:
-        put(system, waiting(rung, range(600, 900), pages=pages))
+        system.put(*waiting(rung, range(600, 900), pages=pages))
 
     expected = {record.origin for rung in RETRY for record in system.records(rung)}
     assert len(expected) == 2700
@@ -135,14 +121,14 @@ def test_workers_that_join_and_leave_share_the_rungs_and_lose_none(system: Syste
 
 def says(system: System, page: str, state: State) -> None:
     standing = Standing(state=state, key=f"page:{page}", reason="permission", at=time.time_ns() // 1_000_000)
-    put(system, [access_record(standing)])
+    system.put(access_record(standing))
 
 
 def test_only_an_open_page_is_released_and_what_was_released_is_not_released_again(system: System) -> None:
     """Two processes look, each at the pages it holds."""
     [repaired, broken] = [page.page_id for page in system.graph.pages()[:2]]
     says(system, broken, "broken")
-    put(system, waiting(PARKED, range(1000), pages=[repaired, broken], reason="token-expired"))
+    system.put(*waiting(PARKED, range(1000), pages=[repaired, broken], reason="token-expired"))
     order = {
         page: [it.origin for it in system.records(PARKED) if it.key == page.encode()] for page in (repaired, broken)
     }

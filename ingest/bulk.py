@@ -7,6 +7,7 @@ kept but its cursor, which holds no token: whoever stores it can go on there.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -62,6 +63,10 @@ class Unreadable(Exception):
         self.cause = cause
 
 
+class PageLost(Unreadable):
+    """Nothing of the page may be read until a person has repaired it."""
+
+
 class AsksLeads(Protocol):
     """What is needed of the Graph client."""
 
@@ -73,8 +78,11 @@ class AsksLeads(Protocol):
 class Turns(Protocol):
     """Live leads go first: asked before each call, and told what came of it."""
 
-    async def wait(self, page: PageAccess) -> None:
-        """Returns when the page may be asked; Unreadable where it may not until a person has repaired something."""
+    def turn(self, page: PageAccess) -> AbstractAsyncContextManager[None]:
+        """Entered when the page may be asked; PageLost where it may not until a person has repaired something.
+
+        It lasts until what was read is done with, so that as many pages of leads are in memory as there are turns.
+        """
         ...
 
     async def gave(self, page: PageAccess, usage: Usage) -> None: ...
@@ -142,23 +150,28 @@ class BulkRead:
         size = PageSize(self._most if limit is None else limit, most=self._most)
         stand = _Stand(wanted=wanted, fields=fields, after=after, size=size)
         while True:
-            await self._turns.wait(wanted.page)
             asked = self._fields(stand)
             ask = stand.ask(asked)
             try:
-                answer = await self._graph.ask("leads", ask, self._graph.key(wanted.page), MANY_BYTES)
-                read = read_leads(answer)
+                async with self._turns.turn(wanted.page):
+                    page = await self._read(stand, ask, asked)
+                    yield page
             except GraphError as error:
                 await self._make_good(stand, error, asked)
                 continue
-            await self._turns.gave(wanted.page, answer.usage)
-            if stand.reduced:
-                self._reduced.add(wanted.page.page_id)
-            if read.after is not None and read.after == stand.after:  # a list that leads to itself has no end
-                raise Unreadable("not-an-object")
-            yield stand.go_on(read, answer, asked)
-            if read.after is None:
+            if page.after is None:
                 return
+
+    async def _read(self, stand: "_Stand", ask: Ask, asked: Sequence[str]) -> LeadsPage:
+        page = stand.wanted.page
+        answer = await self._graph.ask("leads", ask, self._graph.key(page), MANY_BYTES)
+        read = read_leads(answer)
+        await self._turns.gave(page, answer.usage)
+        if stand.reduced:
+            self._reduced.add(page.page_id)
+        if read.after is not None and read.after == stand.after:  # a list that leads to itself has no end
+            raise Unreadable("not-an-object")
+        return stand.go_on(read, answer, asked)
 
     async def _make_good(self, stand: "_Stand", error: GraphError, asked: Sequence[str]) -> None:
         """Returns when the next ask may be answered; Unreadable otherwise."""
@@ -179,6 +192,7 @@ class BulkRead:
         else:
             if isinstance(error, AccessLost):
                 await self._turns.refused(page, error)
+                raise PageLost(error.reason, error) from None
             raise Unreadable(error.reason, error) from None
 
     async def _try_later(self, stand: "_Stand", error: GraphError) -> None:

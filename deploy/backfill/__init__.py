@@ -1,0 +1,1 @@
+"""`leadstream backfill`: whole leads, read in bulk from Meta, go to `meta.leadgen.details`."""

@@ -1,0 +1,132 @@
+"""Calls to Meta that live leads go before: each waits until its page may be asked, and says why and until when.
+
+What Meta says of budgets and tokens is decided on by the governor, as for live leads, and told to every worker.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Protocol
+
+from ingest.bulk import PageLost
+from ingest.meta.client import MANY_BYTES, AskName
+from ingest.meta.errors import AccessLost, Blocked, OverBudget
+from ingest.meta.graph import Answer, Ask, Key, Usage, ask_form
+from ingest.meta.pages import PageAccess
+from processors import patience
+from processors.access import Standing
+from processors.governor import Governor
+
+_LOOK_EVERY = 5.0  # seconds: a pause may be lifted, and a token be repaired, before its time
+_WHY = {
+    "background": "three quarters of its budget are used, and the rest is for live leads; it goes on within the hour",
+    "unanswered": "Meta does not answer for it",
+    "blocked": "Meta has blocked its token for a while",
+}
+
+
+class AsksMeta(Protocol):
+    async def ask(self, name: AskName, ask: Ask, key: Key, most: int = MANY_BYTES) -> Answer: ...
+
+    def key(self, page: PageAccess) -> Key: ...
+
+
+class Background:
+    """`tell` makes known what the governor has decided; `told` hears sentences; `at_once` turns are taken at a time."""
+
+    def __init__(
+        self,
+        graph: AsksMeta,
+        governor: Governor,
+        *,
+        tell: Callable[[], Awaitable[None]],
+        told: Callable[[str], None],
+        clock: Callable[[], int],
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        at_once: int = 2,
+    ) -> None:
+        """`clock` is unix milliseconds; `pause` waits for so many seconds."""
+        self._graph = graph
+        self._governor = governor
+        self._tell = tell
+        self._told = told
+        self._clock = clock
+        self._pause = pause
+        self._slots = asyncio.Semaphore(at_once)
+        self._said: dict[str, str] = {}  # by page: why it waits, as it was last said
+        self._used: dict[str, float] = {}
+
+    def used(self, page_id: str) -> float | None:
+        """Percent used of the page's budget, as Meta last told; None where it did not."""
+        return self._used.get(page_id)
+
+    @asynccontextmanager
+    async def turn(self, page: PageAccess) -> AsyncIterator[None]:
+        """As `ingest.bulk.Turns` has it."""
+        while True:
+            await self._wait(page)
+            async with self._slots:
+                if self._standing(page).state in ("paused", "broken"):  # meanwhile
+                    continue
+                self._said.pop(page.page_id, None)
+                yield
+                return
+
+    async def gave(self, page: PageAccess, usage: Usage) -> None:
+        loads = [use.load.fullest for use in usage.business if use.kind in ("leadgen", "pages")]
+        if usage.page is not None:
+            loads.append(usage.page.fullest)
+        if loads:
+            self._used[page.page_id] = max(loads)
+        self._governor.gave_form(page, usage)
+        await self._tell()
+
+    async def refused(self, page: PageAccess, error: OverBudget | Blocked | AccessLost) -> None:
+        if isinstance(error, OverBudget | Blocked):
+            self._governor.refused_form(page, error)
+        elif error.scope == "token":  # a dead token is dead for live leads too; of a page, this may be our edge's alone
+            self._governor.refused(page, error, "")
+        await self._tell()
+
+    async def ask(self, name: AskName, ask: Ask, page: PageAccess) -> Answer:
+        """A single answer, pauses waited out; PageLost, or a GraphError that no pause ends.
+
+        It takes no turn: a form is asked for while a page of its leads is at hand.
+        """
+        while True:
+            try:
+                async for attempt in patience.a_few():
+                    with attempt:
+                        await self._wait(page)
+                        answer = await self._graph.ask(name, ask, self._graph.key(page), MANY_BYTES)
+                await self.gave(page, answer.usage)
+                return answer
+            except (OverBudget, Blocked) as error:
+                await self.refused(page, error)
+
+    async def form(self, form_id: str, page: PageAccess) -> Answer:
+        """A form's node, for its snapshot."""
+        return await self.ask("form", ask_form(form_id), page)
+
+    def _standing(self, page: PageAccess) -> Standing:
+        return self._governor.standing(page, live=False)
+
+    async def _wait(self, page: PageAccess) -> None:
+        while (standing := self._standing(page)).state in ("paused", "broken"):
+            if standing.state == "broken":
+                raise PageLost(standing.reason)
+            self._say(page, standing)
+            left = ((standing.until or 0) - self._clock()) / 1000
+            await self._pause(min(max(left, 0.1), _LOOK_EVERY))
+
+    def _say(self, page: PageAccess, standing: Standing) -> None:
+        why = _WHY.get(standing.reason, f"Meta's limit was reached ({standing.reason})")
+        until = "" if standing.reason == "background" else f", until {_clock_time(standing.until or 0)}"
+        if self._said.get(page.page_id) != why + until:
+            self._said[page.page_id] = why + until
+            self._told(f"page {page.page_id} waits{until}: {why}")
+
+
+def _clock_time(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, tz=UTC).strftime("%H:%M:%S UTC")

@@ -96,18 +96,23 @@ class Background:
         """
         while True:
             try:
-                async for attempt in patience.a_few():
-                    with attempt:
-                        await self._wait(page)
-                        answer = await self._graph.ask(name, ask, self._graph.key(page), MANY_BYTES)
-                await self.gave(page, answer.usage)
-                return answer
+                answer = await self._answer(name, ask, page)
             except (OverBudget, Blocked) as error:
                 await self.refused(page, error)
+            else:
+                await self.gave(page, answer.usage)
+                return answer
 
     async def form(self, form_id: str, page: PageAccess) -> Answer:
         """A form's node, for its snapshot."""
         return await self.ask("form", ask_form(form_id), page)
+
+    async def _answer(self, name: AskName, ask: Ask, page: PageAccess) -> Answer:
+        async for attempt in patience.a_few():
+            with attempt:
+                await self._wait(page)
+                return await self._graph.ask(name, ask, self._graph.key(page), MANY_BYTES)
+        raise AssertionError("attempts end with an answer or an error")
 
     def _standing(self, page: PageAccess) -> Standing:
         return self._governor.standing(page, live=False)

@@ -212,15 +212,27 @@ class GraphAdmin:
         return str(self._ask("replace_token", page=page))
 
     def describe_token(
-        self, page: str, *, expires_at: int = 0, data_access_expires_at: int = 0, missing_scopes: Sequence[str] = ()
+        self,
+        page: str,
+        *,
+        expires_at: int = 0,
+        data_access_expires_at: int = 0,
+        missing_scopes: Sequence[str] = (),
+        elsewhere: Sequence[str] = (),
+        issued_at: int = 0,
     ) -> None:
-        """What debug_token says of the page's token, and what follows: unix seconds, 0 is never (or a far default)."""
+        """What debug_token says of the page's token, and what follows: unix seconds, 0 is never (or a far default).
+
+        Scopes `elsewhere` were granted for another page only.
+        """
         self._ask(
             "describe_token",
             page=page,
             expires_at=expires_at,
             data_access_expires_at=data_access_expires_at,
             missing_scopes=list(missing_scopes),
+            elsewhere=list(elsewhere),
+            issued_at=issued_at,
         )
 
     def revoke_access(self, page: str, *, how: Refused = "100/33") -> None:

@@ -118,7 +118,7 @@ def check_page_access(state: State, caller: Caller, page: int, object_id: str) -
     if caller.kind == "app" or (caller.kind == "page" and caller.page != page):
         raise missing(object_id)
     access = state.access(page)
-    if "leads_retrieval" in access.missing_scopes:
+    if "leads_retrieval" in (*access.missing_scopes, *access.elsewhere):
         raise RefusedError(refusal(200))
     refused_as = access.refused_as
     if refused_as == "100/33":

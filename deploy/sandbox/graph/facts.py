@@ -88,12 +88,17 @@ class TokenMarked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenDescribed:
-    """What debug_token says of the page's token: times in unix seconds (0: never, or the default), scopes it lacks."""
+    """What debug_token says of the page's token: times in unix seconds (0: never, or the default), scopes it lacks.
+
+    And scopes that it has for another page only.
+    """
 
     page: int
     expires_at: int
     data_access_expires_at: int
     missing_scopes: Sequence[str]
+    elsewhere: Sequence[str] = ()
+    issued_at: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

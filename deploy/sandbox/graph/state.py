@@ -39,6 +39,8 @@ class Access:
     expires_at: int = 0
     data_access_expires_at: int = 0
     missing_scopes: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+    issued_at: int = 0
     refused_as: str | None = None
     hidden: Hidden = NOTHING_HIDDEN
     subscribed_fields: tuple[str, ...] = ("leadgen",)
@@ -275,7 +277,8 @@ class State:
             case facts.TokenDescribed():
                 access = self.access(fact.page)
                 access.expires_at, access.data_access_expires_at = fact.expires_at, fact.data_access_expires_at
-                access.missing_scopes = tuple(fact.missing_scopes)
+                access.missing_scopes, access.elsewhere = tuple(fact.missing_scopes), tuple(fact.elsewhere)
+                access.issued_at = fact.issued_at
             case facts.AccessChanged():
                 self.access(fact.page).refused_as = fact.how
             case facts.FieldsRestricted():

@@ -16,6 +16,8 @@ SCOPES = (
     "pages_show_list",
 )
 DAY = 24 * 3600
+OTHER_PAGE = "100000000000001"
+"""Not of this world: what a scope was granted for that was not granted for the page."""
 
 
 def debug_token(state: State, tokens: Tokens, caller: Caller, params: Mapping[str, str]) -> dict[str, object]:
@@ -36,12 +38,14 @@ def debug_token(state: State, tokens: Tokens, caller: Caller, params: Mapping[st
             "type": "PAGE",
             "profile_id": page_id,
             "is_valid": True,
-            "issued_at": state.began_at - 30 * DAY,
+            "issued_at": access.issued_at or state.began_at - 30 * DAY,
             "expires_at": access.expires_at,
             "data_access_expires_at": access.data_access_expires_at or state.began_at + 60 * DAY,
             "scopes": scopes,
             "granular_scopes": [
-                {"scope": scope, "target_ids": [page_id]} for scope in scopes if scope.startswith(("leads", "pages"))
+                {"scope": scope, "target_ids": [OTHER_PAGE if scope in access.elsewhere else page_id]}
+                for scope in scopes
+                if scope.startswith(("leads", "pages"))
             ],
         }
         subcode = tokens.dead_subcode(page, generation)

@@ -48,18 +48,10 @@ class TroubleVerbs:
         self._state.record(facts.TokenReplaced(page=number))
         return self._state.page_token(number)
 
-    async def describe_token(
-        self, page: str, expires_at: int, data_access_expires_at: int, missing_scopes: Sequence[str]
-    ) -> None:
+    # Any: TokenDescribed checks its own names.
+    async def describe_token(self, page: str, **told: Any) -> None:
         """What debug_token says."""
-        self._state.record(
-            facts.TokenDescribed(
-                page=page_number(self._state, page),
-                expires_at=expires_at,
-                data_access_expires_at=data_access_expires_at,
-                missing_scopes=missing_scopes,
-            )
-        )
+        self._state.record(facts.TokenDescribed(page=page_number(self._state, page), **told))
 
     async def revoke_access(self, page: str, how: Refused) -> None:
         """Leads of the page may not be read."""

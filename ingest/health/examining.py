@@ -132,9 +132,9 @@ class Examination:
 
     def _asks(self, page: PageAccess, token: TokenFacts | GraphError | None) -> list[Ask]:
         asks = [graph.ask_page_node(page.page_id), graph.ask_subscribed_apps(page.page_id)]
-        scopes = token.scopes if isinstance(token, TokenFacts) else None
         # Without the permission it is known what would come of it.
-        if self._try_leads and (scopes is None or "leads_retrieval" in scopes):
+        is_known = isinstance(token, TokenFacts) and not token.grants("leads_retrieval", page.page_id)
+        if self._try_leads and not is_known:
             asks.append(graph.ask_form_with_leads(page.page_id))
         return asks
 

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from ingest.health.finding import Finding
-from ingest.health.page import NEAR, judge_page, refused
+from ingest.health.page import NEAR, judge_page, refused, told
 from ingest.health.seen import NO_SUCH_APP, AppSeen, Evidence, Seen
 from ingest.health.wording import found
 from ingest.meta.errors import AccessLost, GraphError, OverBudget, Unavailable
@@ -48,7 +48,7 @@ def judge(seen: Seen, given: Circumstances) -> list[Finding]:
     """Every finding there is, those about all first, then each app's, then each page's."""
     findings = [finding for app in seen.apps for finding in _judge_settings(app)]
     if error := _silence(seen):
-        return [found("meta-unanswered", f"Meta does not answer at {given.graph_url} ({error})."), *findings]
+        return [found("meta-unanswered", f"Meta does not answer at {given.graph_url} ({told(error)})."), *findings]
     findings = [*_judge_version(seen, given), *_judge_clock(seen), *findings]
     for app in seen.apps:
         findings += _judge_app(app, given)
@@ -99,7 +99,7 @@ def _judge_app(app: AppSeen, given: Circumstances) -> Iterator[Finding]:
     elif isinstance(app.refused, Unavailable) and app.refused.code != NO_SUCH_APP:
         yield refused(app.refused, app_id=app.app_id, page_id=None)
     elif app.refused is not None and not isinstance(app.refused, OverBudget):
-        what = f"Meta does not take the own token of {_name(app)}, `<app id>|<secret>` ({app.refused})."
+        what = f"Meta does not take the own token of {_name(app)}, `<app id>|<secret>` ({told(app.refused)})."
         yield found("app-refused", what, app_id=app.app_id)
     if any(isinstance(each, AccessLost) and each.reason == "capability" for each in _errors_of_nodes(app)):
         what = f"Meta says that {_name(app)} was not granted a feature that a call needs (code 3)."
@@ -116,7 +116,7 @@ def _judge_subscription(app: AppSeen, app_id: str, given: Circumstances) -> Iter
     said = app.subscription
     if isinstance(said, GraphError) or said is None:
         if not isinstance(said, OverBudget):
-            what = f"The app's subscription could not be read ({said})."
+            what = f"The app's subscription could not be read ({told(said)})."
             yield found("app-subscription-unread", what, app_id=app_id)
         return
     if not isinstance(said, Subscription):

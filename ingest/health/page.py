@@ -11,7 +11,7 @@ from ingest.health.seen import AppSeen, PageSeen
 from ingest.health.tokens import dead, judge_token
 from ingest.health.wording import found
 from ingest.meta.errors import AccessLost, BadAsk, Blocked, GraphError, Missing, OverBudget, Unavailable
-from ingest.meta.graph import PageNode, Sample, TokenFacts
+from ingest.meta.graph import LeadAccess, PageNode, Sample, TokenFacts
 
 NEAR = 75.0  # percent of a budget; what is left belongs to live leads
 
@@ -43,64 +43,69 @@ def refused(error: GraphError, *, app_id: str | None, page_id: str | None) -> Fi
         case OverBudget(regain_after=wait):
             code = "over-budget" if page_id is not None else "app-over-budget"
             until = "" if wait is None else f" for another {max(1, round(wait / 60))} minutes, by its estimate"
-            what = f"Meta refuses calls for {whose}{until} ({error})."
+            what = f"Meta refuses calls for {whose}{until} ({told(error)})."
         case Blocked():
-            code, what = "blocked", f"Meta has blocked whoever the token stands for, for policy ({error})."
+            code, what = "blocked", f"Meta has blocked whoever the token stands for, for policy ({told(error)})."
         case AccessLost(scope="token"):
             code, why = dead(error.subcode)
-            what = f"The token is dead: {why} ({error})."
+            what = f"The token is dead: {why} ({told(error)})."
         case AccessLost():
             code = "permission-refused"
-            what = f"Meta says that a permission on {whose} was not granted, or was taken back ({error})."
+            what = f"Meta says that a permission on {whose} was not granted, or was taken back ({told(error)})."
         case Missing():
-            code, what = "page-not-visible", f"With this token Meta shows no page {page_id} ({error})."
+            code, what = "page-not-visible", f"With this token Meta shows no page {page_id} ({told(error)})."
         case Unavailable():
-            code, what = "meta-unanswered", f"Meta did not answer about {whose} ({error})."
+            code, what = "meta-unanswered", f"Meta did not answer about {whose} ({told(error)})."
         case _:
-            code, what = "ask-refused", f"Meta does not take what was asked about {whose} ({error})."
+            code, what = "ask-refused", f"Meta does not take what was asked about {whose} ({told(error)})."
     return found(code, what, app_id=app_id, page_id=page_id)
 
 
 def _judge_refused_token(app: AppSeen, seen: PageSeen, error: GraphError) -> Iterator[Finding]:
     page_id = seen.page.page_id
     if isinstance(error, BadAsk):  # "The App_id in the input_token did not match the Viewing App", seen by many
-        what = f"Meta tells app {app.app_id} nothing of this token: it was made for another app ({error})."
+        what = f"Meta tells app {app.app_id} nothing of this token: it was made for another app ({told(error)})."
         yield found("token-of-another-app", what, page_id=page_id)
     elif not (isinstance(error, OverBudget) and error.scope == "app"):  # which is told of the app
-        yield found("token-unread", f"Meta did not say what the token is ({error}).", page_id=page_id)
+        yield found("token-unread", f"Meta did not say what the token is ({told(error)}).", page_id=page_id)
 
 
 def _judge_access(seen: PageSeen, node: PageNode) -> Iterator[Finding]:
     page_id, access = seen.page.page_id, node.access
-    if access.can_access_lead is False:
-        parts = [
-            "Meta lets neither app nor person read leads of this page"
-            if access.app_has_leads_permission is False and access.user_has_leads_permission is False
-            else "Meta lets the app read no lead of this page"
-            if access.app_has_leads_permission is False
-            else "Meta lets the token's person read no lead of this page"
-            if access.user_has_leads_permission is False
-            else "Meta lets no lead of this page be read",
-            *(f'"{_quoted(said)}"' for said in (access.failure_reason, access.failure_resolution) if said),
-        ]
-        yield found("lead-access-denied", ": ".join(parts).rstrip(".") + ".", page_id=page_id)
-        return
-    if access.can_access_lead is None:
-        yield found("lead-access-unknown", "Meta does not say whether leads may be read.", page_id=page_id)
-    else:
-        yield found("lead-access-granted", "Meta says that leads of this page may be read.", page_id=page_id)
-    scopes = seen.token.scopes if isinstance(seen.token, TokenFacts) else None
-    if scopes is None or "leads_retrieval" in scopes:  # else it is known what came of trying
+    match access.can_access_lead:
+        case False:
+            who = _who(access)
+            quoted = [f'"{_quoted(said)}"' for said in (access.failure_reason, access.failure_resolution) if said]
+            what = " ".join([f"Meta lets {who} read no lead of this page.", *(["It says:"] if quoted else []), *quoted])
+            yield found("lead-access-denied", what, page_id=page_id)
+            return
+        case True:
+            yield found("lead-access-granted", "Meta says that leads of this page may be read.", page_id=page_id)
+        case None:
+            yield found("lead-access-unknown", "Meta does not say whether leads may be read.", page_id=page_id)
+    if not isinstance(seen.token, TokenFacts) or seen.token.grants("leads_retrieval", page_id):  # else it is explained
         yield from _judge_leads(page_id, seen.leads)
+
+
+def _who(access: LeadAccess) -> str:
+    match access.app_has_leads_permission, access.user_has_leads_permission:
+        case False, True:
+            return "the app"
+        case True, False:
+            return "the token's person"
+        case _:
+            return "the app or the token's person"
 
 
 def _judge_leads(page_id: str, leads: Sample | GraphError | None) -> Iterator[Finding]:
     match leads:
         case BadAsk() | AccessLost(reason="capability"):
-            what = f"A field of its leads may not be read with this token ({leads})."
+            what = f"A field of its leads may not be read with this token ({told(leads)})."
             yield found("lead-fields-refused", what, page_id=page_id)
         case Missing() | AccessLost():
-            yield found("leads-refused", f"Trying to read leads of this page was refused ({leads}).", page_id=page_id)
+            yield found(
+                "leads-refused", f"Trying to read leads of this page was refused ({told(leads)}).", page_id=page_id
+            )
         case GraphError():
             yield refused(leads, app_id=None, page_id=page_id)
         case Sample(leads=0):
@@ -115,7 +120,7 @@ def _judge_leads(page_id: str, leads: Sample | GraphError | None) -> Iterator[Fi
 def _judge_subscription(app: AppSeen, seen: PageSeen) -> Iterator[Finding]:
     page_id = seen.page.page_id
     if isinstance(seen.apps, GraphError) or seen.apps is None:
-        what = f"Which apps are installed on this page could not be read ({seen.apps})."
+        what = f"Which apps are installed on this page could not be read ({told(seen.apps)})."
         yield found("page-subscription-unread", what, page_id=page_id)
         return
     ours = [each for each in seen.apps if app.app_id in (None, each.app_id)]
@@ -133,6 +138,11 @@ def _judge_budget(seen: PageSeen) -> Iterator[Finding]:
     if seen.load is not None and seen.load.fullest >= NEAR:
         what = f"{seen.load.fullest:.0f} % of this page's budget of calls is used up."
         yield found("budget-near", what, page_id=seen.page.page_id)
+
+
+def told(error: GraphError | None) -> str:
+    """The reason and Meta's numbers, to stand in brackets."""
+    return "not asked" if error is None else str(error).replace(" (", ", ").rstrip(")")
 
 
 def _is_the_apps(error: GraphError) -> bool:

@@ -71,11 +71,8 @@ def _judge_scopes(page_id: str, token: TokenFacts) -> Iterator[Finding]:
         return
     missing = [scope for scope in SCOPES if scope not in token.scopes]
     # What ads_management is granted for are ad accounts.
-    elsewhere = [
-        scope
-        for scope in SCOPES
-        if scope not in missing and scope != "ads_management" and page_id not in token.targets.get(scope, {page_id})
-    ]
+    of_pages = [scope for scope in SCOPES if scope not in (*missing, "ads_management")]
+    elsewhere = [scope for scope in of_pages if not token.grants(scope, page_id)]
     for scope in missing:
         yield found("scope-missing", f"The token lacks {scope}.", page_id=page_id, about=scope)
     for scope in elsewhere:
@@ -97,7 +94,8 @@ def _is_short_lived(token: TokenFacts) -> bool:
 
 def _when(at: int, now: float) -> str:
     days = (at - now) / _DAY
-    near = f"{abs(days):.0f} days" if abs(days) >= 2 else f"{abs(days) * 24:.0f} hours"  # noqa: PLR2004  as people say it
+    hours = max(1, round(abs(days) * 24))
+    near = f"{abs(days):.0f} days" if hours >= 48 else f"{hours} hour{'' if hours == 1 else 's'}"  # noqa: PLR2004  as said
     told = f"in {near}" if days > 0 else f"{near} ago"
     return f"on {_day(at)} ({told})"
 

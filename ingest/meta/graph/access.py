@@ -35,6 +35,10 @@ class TokenFacts:
     code: int | None = None  # why it is not valid, in Meta's numbers
     subcode: int | None = None
 
+    def grants(self, scope: str, target_id: str) -> bool:
+        """Whether it may do that to the target; so also where Meta does not say what it may do."""
+        return (self.scopes is None or scope in self.scopes) and target_id in self.targets.get(scope, {target_id})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeadAccess:

@@ -117,6 +117,8 @@ def _header(table: Table) -> tuple[Record, str]:
     header, delimiter = max(whole, key=lambda found: (known_names(found[0].cells), len(found[0].cells)))
     if not header.cells:
         raise NotAnExport("empty")
+    if len(header.cells) == 1 and len(whole) < len(read):  # what would have cut it stands beside the broken quote
+        raise NotAnExport("broken-header")
     if _damage(header.cells):
         raise NotAnExport("not-text")
     if _beginning(())(header.cells):

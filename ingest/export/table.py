@@ -99,6 +99,8 @@ class Table:
                 return
 
     def _begins_a_row(self, line: str) -> bool:
+        if self.delimiter not in line:
+            return False
         try:
             return self.begins_a_row(next(csv.reader([line], delimiter=self.delimiter)))
         except (csv.Error, StopIteration):

@@ -15,6 +15,7 @@ from deploy.dead import dead
 from deploy.demo import demo
 from deploy.doctor import doctor
 from deploy.mapping import mapping
+from deploy.pages import pages
 from deploy.parent import Program
 from deploy.parked import parked
 from deploy.replay import replay
@@ -52,6 +53,7 @@ app.add_typer(connect, name="connect")
 app.add_typer(replay, name="replay")
 app.add_typer(dead, name="dead")
 app.add_typer(parked, name="parked")
+app.add_typer(pages, name="pages")
 app.command()(demo)
 app.command()(doctor)
 app.command()(status)

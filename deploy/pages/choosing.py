@@ -1,0 +1,117 @@
+"""Which of a person's pages are to be added: what can be said of each, and what was chosen."""
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import typer
+
+from ingest.health import Code
+from ingest.meta.graph import Account
+from ingest.meta.pages import PageAccess
+
+from .meta import Look
+from .words import ends, printable, wrong
+
+_LASTS = 24 * 3600  # seconds; what a short-lived user token makes ends within two hours (n8n#23020)
+_TASK = "ADVERTISE"  # Meta's quickstart for webhooks of lead ads
+
+# Of what an examination finds. Whether a page is subscribed does not belong here: that is done next.
+_KEEP_LEADS_BACK: frozenset[Code] = frozenset(
+    {
+        "capability-missing",
+        "scope-missing",
+        "scope-not-for-page",
+        "data-access-expired",
+        "page-not-visible",
+        "permission-refused",
+        "lead-access-denied",
+        "leads-refused",
+        "over-budget",
+        "blocked",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A page that the token's person has. `refused` is why no token of it can be kept; else `look` is there."""
+
+    account: Account
+    look: Look | None
+    refused: str | None
+    troubles: tuple[str, ...]  # why its leads could not be read now
+
+    @property
+    def page(self) -> PageAccess | None:
+        """What is to be kept of it, if anything is."""
+        return None if self.look is None or self.refused is not None else self.look.page
+
+
+def candidate(account: Account, look: Look | None, *, now: float | None = None) -> Candidate:
+    """What can be said of a page; `look` is None where its person may not have its token. `now` in unix seconds."""
+    if look is None:
+        refused: str | None = "Meta gives this person no token of it: they need a role on the page, or its permission"
+    else:
+        refused = _refused(look, time.time() if now is None else now)
+    return Candidate(account=account, look=look, refused=refused, troubles=tuple(_troubles(account, look)))
+
+
+def rows(candidates: Sequence[Candidate]) -> list[tuple[str, ...]]:
+    """A table of them, numbered from 1."""
+    table: list[tuple[str, ...]] = [("", "page", "name", "token ends", "leads", "tasks")]
+    for number, each in enumerate(candidates, 1):
+        facts = each.look.facts if each.look is not None else None
+        table.append(
+            (
+                str(number),
+                each.account.page_id,
+                printable(each.account.name or (each.look.name if each.look else None) or "-"),
+                "-" if facts is None else ends(facts),
+                "no" if each.refused or each.troubles else "yes",
+                "-" if each.account.tasks is None else ", ".join(map(printable, sorted(each.account.tasks))),
+            )
+        )
+    return table
+
+
+def numbers(text: str, count: int) -> list[int]:
+    """`1,3`, `2-4` or `all`, as places from 0 on; BadParameter where it is none of them."""
+    if text.strip().lower() == "all":
+        return list(range(count))
+    chosen: list[int] = []
+    for part in text.replace(",", " ").split():
+        found = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", part)
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+        if not 1 <= first <= last <= count:
+            raise typer.BadParameter(f"{part} is no number from 1 to {count}; say 1,3 or 1-3 or all")
+        chosen += range(first - 1, last)
+    if not chosen:
+        raise typer.BadParameter("say which, such as 1,3 or all")
+    return sorted(set(chosen))
+
+
+def _refused(look: Look, now: float) -> str | None:
+    facts, page_id = look.facts, look.page.page_id
+    if facts is None or not facts.is_valid:
+        return next(iter(look.wrong), "Meta does not say what its token is")
+    if facts.kind != "PAGE" or facts.profile_id not in (None, page_id):
+        return "what Meta gives for it is no token of this page"
+    if facts.expires_at and facts.expires_at - now < _LASTS:
+        return (
+            "its token dies within a day, as what is made from a short-lived token does, and the page's leads would"
+            " stop with it. Give a token of a user or of a system user, which can be exchanged for one that lasts"
+        )
+    return None
+
+
+def _troubles(account: Account, look: Look | None) -> Iterator[str]:
+    if account.tasks is not None and _TASK not in account.tasks:
+        yield (
+            f"The token's person lacks the task {_TASK} on it: somebody with full control of the page gives it to them,"
+            " in Business settings, Pages"
+        )
+    if look is not None:
+        found = (*look.of_app, *look.findings)
+        yield from wrong(each for each in found if each.code in _KEEP_LEADS_BACK)

@@ -7,7 +7,7 @@ what the person answered.
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -122,8 +122,10 @@ def _questions(form: JsonObject) -> Iterator[tuple[Question, str | None]]:
 def _options(question: JsonObject) -> dict[str, str]:
     """Keys of options by key and by text; a text that two options share says nothing."""
     pairs = [(option.get("key"), option.get("value")) for option in _objects(question.get("options"))]
+    choices = _objects(question.get("conditional_questions_choices"))
+    pairs += [(choice.get("customized_token"), choice.get("value")) for choice in choices]
     keyed = [(key, text) for key, text in pairs if isinstance(key, str) and isinstance(text, str)]
-    shared = Counter(text for _, text in keyed)
+    shared = Counter(text for _, text in set(keyed))
     return {text: key for key, text in keyed if shared[text] == 1} | {key: key for key, _ in keyed}
 
 
@@ -136,7 +138,16 @@ def _label(value: object) -> str | None:
 
 
 def _fixed(found: Mapping[str, list[Question]]) -> dict[str, tuple[Question, ...]]:
-    return {name: tuple({each.key: each for each in questions}.values()) for name, questions in found.items()}
+    return {name: tuple(_once(questions)) for name, questions in found.items()}
+
+
+def _once(questions: list[Question]) -> Iterable[Question]:
+    """Each key once: a follower may be listed among the questions too, and only there with its options."""
+    by_key: dict[str, Question] = {}
+    for question in questions:
+        if question.options or question.key not in by_key:
+            by_key[question.key] = question
+    return by_key.values()
 
 
 def _members(pairs: list[tuple[str, str]]) -> JsonObject:

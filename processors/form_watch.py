@@ -9,14 +9,10 @@ three quarters of a budget, is left for later. Where Meta does not let forms be 
 """
 
 import asyncio
-import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Protocol
-
-from aiokafka.partitioner import murmur2
 
 from ingest import telemetry
 from ingest.kafka import Producer
@@ -27,6 +23,7 @@ from ingest.meta.pages import PageAccess
 from processors.form_history import FormHistory, Version
 from processors.forms import tell
 from processors.governor import Governor
+from processors.turns import ListsPages, Turns
 
 LOOK_EVERY = 1.0  # seconds, for pages whose time has come
 FIRST_SECONDS = 3.0  # within these a page is looked at that was not before: whoever maps its forms waits for it
@@ -34,7 +31,6 @@ UNANSWERED_SECONDS = 60.0  # until a page is looked at again that was not answer
 APART = 0.1  # seconds between two calls: thousands of pages do not spend an app's budget in a minute
 _FEWER = 10  # forms at once, where Meta does not answer for more
 MOST_CALLS = 1000  # for the list of one page; one that goes on behind them has no end
-_JITTER = 0.1  # of the time between two looks
 
 
 class ListsForms(Protocol):
@@ -43,10 +39,6 @@ class ListsForms(Protocol):
     async def forms(self, page: PageAccess, after: str | None = None, *, limit: int = FORMS_AT_ONCE) -> Page: ...
 
     async def form(self, form_id: str, page: PageAccess) -> Answer: ...
-
-
-class ListsPages(Protocol):
-    def all(self) -> Iterable[PageAccess]: ...
 
 
 @dataclass(slots=True)
@@ -84,14 +76,11 @@ class FormWatch:
         self._governor = governor
         self._told = told
         self._history = history
-        self._pages = pages
-        self._holds = holds
-        self._partitions = partitions
+        self._turns = Turns(pages, holds=holds, partitions=partitions, first=min(FIRST_SECONDS, every), clock=clock)
         self._producer = producer
         self._every = every
         self._clock = clock
         self._pause = pause
-        self._due: dict[str, int] = {}  # by page
         self._unread: dict[str, str] = {}  # by page: why its forms could not be listed
         self._denied: dict[str, tuple[object, ...]] = {}  # by form: what the list says of it and the form does not
 
@@ -103,7 +92,7 @@ class FormWatch:
 
     async def look(self) -> None:
         """Looks at the pages whose time has come, a call for each of them in turn."""
-        looks = deque(_Look(page) for page in self._pages_due())
+        looks = deque(_Look(page) for page in self._turns.due())
         while looks:
             look = looks.popleft()
             if not self._may_ask(look.page):
@@ -112,30 +101,15 @@ class FormWatch:
                 if await self._go_on(look):
                     looks.append(look)
                 else:
-                    self._rest(look.page, self._every)
+                    self._turns.rest(look.page, self._every)
                 self._unread.pop(look.page.page_id, None)
             except GraphError as error:
                 self._refuse(look.page, error)
             await self._told()
             await self._pause(APART)
 
-    def _pages_due(self) -> list[PageAccess]:
-        now, held = self._clock(), self._holds()
-        mine = [page for page in self._pages.all() if partition_of(page.page_id, self._partitions) in held]
-        soon = round(min(FIRST_SECONDS, self._every) * 1000)
-        # A page that was another worker's meanwhile is looked at soon when it comes back.
-        self._due = {
-            page.page_id: self._due.get(page.page_id, now + random.randint(0, soon))  # noqa: S311  no secret
-            for page in mine
-        }
-        return [page for page in mine if self._due[page.page_id] <= now]
-
     def _may_ask(self, page: PageAccess) -> bool:
         return self._governor.standing(page, live=False).state not in ("paused", "broken")
-
-    def _rest(self, page: PageAccess, seconds: float) -> None:
-        wait = seconds * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  no secret
-        self._due[page.page_id] = self._clock() + round(wait * 1000)
 
     def _refuse(self, page: PageAccess, error: GraphError) -> None:
         if isinstance(error, OverBudget | Blocked):
@@ -145,7 +119,7 @@ class FormWatch:
         if self._unread.get(page.page_id) != error.reason:
             self._unread[page.page_id] = error.reason
             telemetry.log("warning", "forms.unread", page_id=page.page_id, reason=error.reason)
-        self._rest(page, min(self._every, UNANSWERED_SECONDS) if isinstance(error, Unavailable) else self._every)
+        self._turns.rest(page, min(self._every, UNANSWERED_SECONDS) if isinstance(error, Unavailable) else self._every)
 
     async def _go_on(self, look: _Look) -> bool:
         """Reads the next forms of a page, and tells what is news in them; whether there are more."""
@@ -193,9 +167,3 @@ class FormWatch:
 
 def _said(version: Version) -> tuple[object, ...]:
     return version.version, version.status, version.keys
-
-
-@lru_cache(maxsize=100_000)
-def partition_of(page_id: str, partitions: int) -> int:
-    """Where Kafka's own clients, and ours, put a record with this key."""
-    return int(murmur2(page_id.encode()) & 0x7FFFFFFF) % partitions

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from deploy.reading import Decoder
 from ingest.records import DETAILS, FORMS, RAW
 from ingest.settings import RegistrySettings
-from processors.form_watch import FIRST_SECONDS, partition_of
+from processors.form_watch import FIRST_SECONDS
+from processors.turns import partition_of
 from schemas.shapes import Form, LeadDetails
 from tests.programs import Program, System, eventually
 

@@ -342,7 +342,7 @@ def test_of_several_workers_one_looks_at_each_page() -> None:
         looked_at += [page_id for page_id, _ in desk.first_look()]
 
     assert sorted(looked_at) == sorted(each.page_id for each in pages)
-    assert all(len(desk.watch._due) < len(pages) for desk in workers)  # noqa: SLF001  each has its share
+    assert all(len(desk.watch._turns._due) < len(pages) for desk in workers)  # noqa: SLF001  each has its share
     assert Desk(*pages, held=()).first_look() == []
 
 

@@ -78,8 +78,10 @@ def read_columns(header: Sequence[str], first: Sequence[Sequence[str]]) -> Colum
     while names and not names[-1].strip():
         names.pop()
     columns = [[row[place] for row in first if place < len(row) and row[place].strip()] for place in range(len(names))]
-    roles = [_by_values(cells) or _NAMES.get(alike(name)) for name, cells in zip(names, columns, strict=True)]
-    lead = _lead(roles, columns)
+    said = [_NAMES.get(alike(name)) for name in names]
+    shown = [_by_values(cells) for cells in columns]
+    roles = [by_values or by_name for by_values, by_name in zip(shown, said, strict=True)]
+    lead = _lead(said, shown)
     time = _time(roles, columns, lead)
     known = {role: place for place, role in reversed(list(enumerate(roles))) if role}
     known |= {"lead_id": lead, "created_time": time}
@@ -105,10 +107,11 @@ def _by_values(cells: Sequence[str]) -> Role | None:
     return kinds.pop() if len(kinds) == 1 and prefixed * 2 > len(cells) else None
 
 
-def _lead(roles: Sequence[Role | None], columns: Sequence[Sequence[str]]) -> int:
-    named = [place for place, role in enumerate(roles) if role == "lead_id"]
-    prefixed = [place for place in named if _by_values(columns[place])]
-    match prefixed or named:
+def _lead(said: Sequence[Role | None], shown: Sequence[Role | None]) -> int:
+    """The column that both its name and its values call the lead's id, or else its values, or else its name."""
+    named = [place for place, role in enumerate(said) if role == "lead_id" and shown[place] in (None, "lead_id")]
+    prefixed = [place for place, role in enumerate(shown) if role == "lead_id"]
+    match [place for place in prefixed if place in named] or prefixed or named:
         case []:
             raise NotAnExport("no-id")
         case [place]:

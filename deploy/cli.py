@@ -14,11 +14,13 @@ from deploy.connect import connect
 from deploy.dead import dead
 from deploy.demo import demo
 from deploy.doctor import doctor
+from deploy.importing import import_leads
 from deploy.mapping import mapping
 from deploy.pages import pages
 from deploy.parent import Program
 from deploy.parked import parked
 from deploy.replay import replay
+from deploy.reconcile import reconcile
 from deploy.running import listen_or_exit, run
 from deploy.sandbox.cli import sandbox
 from deploy.sandbox.deliver import deliver
@@ -57,7 +59,9 @@ app.add_typer(pages, name="pages")
 app.command()(demo)
 app.command()(doctor)
 app.command()(status)
+app.command()(reconcile)
 app.command()(tail)
+app.command(name="import")(import_leads)
 app.command()(canary)
 sandbox.command()(deliver)
 

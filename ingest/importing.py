@@ -98,8 +98,8 @@ class KnowsForms(Protocol):
 class Importing:
     """Takes rows in batches; `tallies` and `told` say what became of them.
 
-    `form` and `page` are those of rows of which nothing tells them. Without `writing` all is judged and nothing done:
-    `taken` is then what would be. `clock` is unix milliseconds.
+    `page` is that of rows whose form nobody knows here. Without `writing` all is judged and nothing done: `taken` is
+    then what would be. `clock` is unix milliseconds.
     """
 
     def __init__(
@@ -111,7 +111,6 @@ class Importing:
         writing: Writing | None,
         told: Callable[[Refusal], None],
         clock: Callable[[], int],
-        form: str | None = None,
         page: str | None = None,
     ) -> None:
         self.tallies: dict[str | None, Tally] = {}
@@ -121,19 +120,20 @@ class Importing:
         self._writing = writing
         self._told = told
         self._clock = clock
-        self._form = form
         self._page = page
         self._seen = _Seen()
 
-    async def take(self, file: str, rows: Sequence[Row | Refused]) -> None:
+    async def take(self, file: str, rows: Sequence[Row | Refused], *, form: str | None = None) -> None:
         """All of them are judged, and those that bring something acknowledged, when this returns.
+
+        `form` is that of rows that do not tell theirs.
 
         Raises as the index does, and `Writing.write`: then some may have been written, and the same file can be taken
         again.
         """
         wanted: dict[str, _Wanted] = {}
         for row in rows:
-            self._sort(file, row, wanted)
+            self._sort(file, row, form, wanted)
         if not wanted:
             return
         if self._writing is not None:
@@ -152,11 +152,11 @@ class Importing:
     def close(self) -> None:
         self._seen.close()
 
-    def _sort(self, file: str, row: Row | Refused, wanted: dict[str, "_Wanted"]) -> None:
+    def _sort(self, file: str, row: Row | Refused, form: str | None, wanted: dict[str, "_Wanted"]) -> None:
         if isinstance(row, Refused):
             self._refuse(file, row, None, row.reason)
             return
-        form_id = row.form_id or self._form
+        form_id = row.form_id or form
         page_id = (self._forms.page_of(form_id) if form_id else None) or self._page
         if page_id is None:
             self._refuse(file, row, form_id, "no-page" if form_id else "no-form")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from deploy.account import status
+from deploy.backfill import backfill
 from deploy.canary import canary
 from deploy.connect import connect
 from deploy.dead import dead
@@ -19,8 +20,8 @@ from deploy.mapping import mapping
 from deploy.pages import pages
 from deploy.parent import Program
 from deploy.parked import parked
-from deploy.replay import replay
 from deploy.reconcile import reconcile
+from deploy.replay import replay
 from deploy.running import listen_or_exit, run
 from deploy.sandbox.cli import sandbox
 from deploy.sandbox.deliver import deliver
@@ -59,6 +60,7 @@ app.add_typer(pages, name="pages")
 app.command()(demo)
 app.command()(doctor)
 app.command()(status)
+app.command()(backfill)
 app.command()(reconcile)
 app.command()(tail)
 app.command(name="import")(import_leads)

@@ -11,12 +11,13 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from deploy.sandbox.flock import held
 from ingest.backfill import Stand
-from ingest.meta.graph.bulk import CountedForm
 
 from .choosing import Choice, Edge
 
@@ -36,9 +37,15 @@ class Checkpoint:
     until: int
     edges: list[Edge]
     stands: dict[tuple[str, str], Stand] = field(default_factory=dict)  # by kind and id of the edge
+    whole: bool = True  # whether all that was chosen was found; else what was not is looked for again
 
     def of(self, edge: Edge) -> Stand:
         return self.stands.get((edge.kind, edge.edge_id)) or Stand()
+
+    @property
+    def read(self) -> int:
+        """How many leads were read of all edges."""
+        return sum(self.of(edge).read for edge in self.edges)
 
     def put(self, edge: Edge, stand: Stand) -> None:
         """Keeps how far the edge is, in the file too."""
@@ -46,15 +53,11 @@ class Checkpoint:
         self.write()
 
     def write(self) -> None:
-        told = {
-            "format": _FORMAT,
-            "since": self.since,
-            "until": self.until,
-            "edges": [asdict(edge) | {"stand": asdict(self.of(edge))} for edge in self.edges],
-        }
+        edges = [_Kept(edge=edge, stand=self.of(edge)) for edge in self.edges]
+        told = _File(format=_FORMAT, since=self.since, until=self.until, edges=edges, whole=self.whole)
         new = self.file.with_name(f"{self.file.name}.new")
-        with new.open("w", encoding="utf-8") as out:
-            json.dump(told, out)
+        with new.open("wb") as out:
+            out.write(_KEPT.dump_json(told))
             out.flush()
             os.fsync(out.fileno())
         new.replace(self.file)
@@ -85,33 +88,33 @@ def alone(file: Path) -> Iterator[None]:
 
 def read(file: Path) -> Checkpoint | None:
     """What an earlier run has left; None where it left nothing, or nothing that can be gone on with."""
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        told = json.loads(file.read_text(encoding="utf-8"))
-        if told["format"] == _FORMAT:
-            checkpoint = Checkpoint(file=file, since=told["since"], until=int(told["until"]), edges=[])
-            for each in told["edges"]:
-                edge, stand = _edge(each), _stand(each["stand"])
-                checkpoint.edges.append(edge)
-                checkpoint.stands[edge.kind, edge.edge_id] = stand
-            return checkpoint
+    with suppress(OSError, ValueError):  # pydantic's errors are ValueErrors
+        kept = _KEPT.validate_json(file.read_bytes())
+        if kept.format == _FORMAT:
+            return Checkpoint(
+                file=file,
+                since=kept.since,
+                until=kept.until,
+                edges=[each.edge for each in kept.edges],
+                whole=kept.whole,
+                stands={(each.edge.kind, each.edge.edge_id): each.stand for each in kept.edges},
+            )
     return None
 
 
-def _edge(told: dict[str, object]) -> Edge:
-    counted = told["counted"]
-    return Edge(
-        kind="ad" if told["kind"] == "ad" else "form",
-        edge_id=str(told["edge_id"]),
-        page_id=str(told["page_id"]),
-        counted=CountedForm(**counted) if isinstance(counted, dict) else None,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    edge: Edge
+    stand: Stand
 
 
-def _stand(told: dict[str, object]) -> Stand:
-    known = {each.name for each in fields(Stand)}
-    read = {name: _tuples(value) for name, value in told.items() if name in known}
-    return Stand(**read)  # type: ignore[arg-type]  as asdict wrote it; what differs is caught above
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    format: int
+    since: int | None
+    until: int
+    edges: list[_Kept]
+    whole: bool
 
 
-def _tuples(value: object) -> object:
-    return tuple(_tuples(each) for each in value) if isinstance(value, list) else value
+_KEPT = TypeAdapter(_File)

@@ -58,7 +58,9 @@ async def _live(name: str, tell: int, lifeline: int, sock: int | None) -> None:
         telling.cancel()
 
 
-def _program(name: str, sock: int | None) -> Callable[[asyncio.Event, Report], Awaitable[None]]:
+def _program(  # noqa: PLR0911  one for each program
+    name: str, sock: int | None
+) -> Callable[[asyncio.Event, Report], Awaitable[None]]:
     # Each program's own libraries, and no other's: Faust alone is 40 MB and half a second.
     match name, sock:
         case "serve", int(number):
@@ -88,6 +90,10 @@ def _program(name: str, sock: int | None) -> Callable[[asyncio.Event, Report], A
             from deploy.connect import watch  # noqa: PLC0415  see above
 
             return watch
+        case "reconcile", _:
+            from deploy.reconcile import watch as reconcile  # noqa: PLC0415  see above
+
+            return reconcile
         case "canary", _:
             from deploy.canary import watch as fly  # noqa: PLC0415  see above
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from ingest.meta.graph.bulk import CountedForm
 from ingest.records import RAW, Record, headers
 from ingest.whereabouts import Whereabouts
 
@@ -27,7 +28,7 @@ _WAS_NOT_THERE = ("not-found", "expired")
 
 
 class Standing(NamedTuple):
-    """`reason` is of what is parked, dead or left out: one word, and for map's that and the word."""
+    """`reason` is a word, and for what map did `map` and a word; of what comes, it is whom or what it waits for."""
 
     kind: Kind
     reason: str = ""
@@ -38,15 +39,6 @@ class Listed(NamedTuple):
 
     lead_id: str
     created_time: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counters:
-    """What Meta counts of a form; None where it did not say. `leads` has those that were deleted with age, too."""
-
-    leads: int | None = None
-    organic: int | None = None
-    expired: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +54,7 @@ class FormReport:
     standings: Mapping[Standing, int] = field(default_factory=dict)
     recovered: int = 0
     sent: int = 0
-    counters: Counters | None = None
+    counters: CountedForm | None = None
 
     def number(self, kind: Kind) -> int:
         return sum(number for standing, number in self.standings.items() if standing.kind == kind)
@@ -120,8 +112,10 @@ def standing(found: Whereabouts | None) -> Standing:
 
 def _of_fetch(found: Whereabouts) -> Standing:
     match found.fate:
-        case "waiting" | "unread":
-            return Standing("coming")
+        case "waiting":
+            return Standing("coming", "retry")
+        case "unread":
+            return Standing("coming", "fetch")
         case "parked":
             return Standing("parked", found.reason or "-")
         case "dead" if found.reconciled or found.reason not in _WAS_NOT_THERE:
@@ -132,7 +126,7 @@ def _of_fetch(found: Whereabouts) -> Standing:
 def _of_map(found: Whereabouts) -> Standing:
     match found.unmapped:
         case "unread" | None:
-            return Standing("coming")
+            return Standing("coming", "map")
         case "dead":
             return Standing("dead", f"map {found.unmapped_reason or '-'}")
         case left:

@@ -61,6 +61,11 @@ Event = Literal[
     "canary.lost",  # ALARM: a test lead did not come through; `stuck` is the stage it did not pass
     "canary.not-flown",  # no test lead was made; `reason` says why
     "canary.left",  # a test lead could not be deleted at Meta; the next run does
+    # reconcile
+    "reconcile.done",  # a reconciliation is over: how many leads Meta has, how many are here, how many came by it
+    "reconcile.missing",  # ALARM: Meta had leads that nobody had told us of: webhooks are being missed
+    "reconcile.unread",  # ALARM: a page or a form cannot be read, so that nobody knows what is missing there
+    "reconcile.failed",  # a reconciliation could not go on, as Kafka cannot be read; it is tried again
     # the parent
     "process.started",
     "process.ended",  # a child ended; `code` is its exit code
@@ -145,6 +150,29 @@ CANARY_OBJECTIVE = Gauge(
     "leadstream_canary_objective_seconds",
     "Within how many seconds a test lead should come through",
     ["form_id"],
+    multiprocess_mode="max",
+)
+RECONCILE_LEADS = Gauge(
+    "leadstream_reconcile_leads",
+    "Leads of a form in the last reconciliation: at-meta, had (of those: here, or erased), missed (nobody had told of"
+    " them). The first thousand forms; `other` is all beyond",
+    ["form_id", "standing"],
+    multiprocess_mode="livemax",
+)
+RECONCILE_COMPLETENESS = Gauge(
+    "leadstream_reconcile_completeness",
+    "Had of at-meta, 0 to 1, of the same forms where they have leads",
+    ["form_id"],
+    multiprocess_mode="livemax",
+)
+RECONCILE_UNREAD = Gauge(
+    "leadstream_reconcile_unread",
+    "ALARM: pages and forms that the last reconciliation could not read",
+    multiprocess_mode="livemax",
+)
+RECONCILED_AT = Gauge(
+    "leadstream_reconciled_seconds",
+    "When the last reconciliation was over, in unix seconds",
     multiprocess_mode="max",
 )
 CONNECT_RESTARTS = Counter("leadstream_connect_restarts", "Restarts of failed connectors and tasks", ["connector"])

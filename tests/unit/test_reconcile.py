@@ -7,15 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.meta.graph.bulk import CountedForm
 from ingest.meta.notification import Notification
-from ingest.reconcile import Counters, FormReport, Kind, Listed, Standing, announcement, percent, standing
+from ingest.reconcile import FormReport, Kind, Listed, Standing, announcement, percent, standing
 from ingest.records import RAW
 from ingest.whereabouts import Whereabouts
 
 PAGE, FORM, LEAD = "106777055130587", "206777055130588", "55459717045641545"
 
 
-def report(counters: Counters | None = None, **numbers: int) -> FormReport:
+def counted(leads: int | None = None, expired: int | None = None) -> CountedForm:
+    return CountedForm(
+        form_id=FORM, page_id=PAGE, name="Autumn", status="ACTIVE", leads=leads, organic=3, expired=expired
+    )
+
+
+def report(counters: CountedForm | None = None, **numbers: int) -> FormReport:
     standings = {Standing(kind): numbers[kind] for kind in get_args(Kind) if kind in numbers}
     return FormReport(page_id=PAGE, form_id=FORM, standings=standings, counters=counters)
 
@@ -29,9 +36,9 @@ def report(counters: Counters | None = None, **numbers: int) -> FormReport:
         (Whereabouts(mapped=True, fate="dead", reason="expired"), Standing("here")),
         (Whereabouts(erased=True, unmapped="erased"), Standing("erased")),
         (Whereabouts(erased=True, fate="dead", reason="not-found"), Standing("erased")),
-        (Whereabouts(fate="unread"), Standing("coming")),
-        (Whereabouts(fate="waiting", reason="unavailable"), Standing("coming")),
-        (Whereabouts(details="FULL", fate="fetched", unmapped="unread"), Standing("coming")),
+        (Whereabouts(fate="unread"), Standing("coming", "fetch")),
+        (Whereabouts(fate="waiting", reason="unavailable"), Standing("coming", "retry")),
+        (Whereabouts(details="FULL", fate="fetched", unmapped="unread"), Standing("coming", "map")),
         (Whereabouts(fate="parked", reason="token-expired"), Standing("parked", "token-expired")),
         (Whereabouts(fate="dead", reason="bad-field"), Standing("dead", "bad-field")),
         (Whereabouts(details="FULL", unmapped="dead", unmapped_reason="damaged"), Standing("dead", "map damaged")),
@@ -86,15 +93,15 @@ class TestCompleteness:
 
 class TestCounters:
     def test_that_say_more_than_the_list_tell_of_leads_that_cannot_be_had(self) -> None:
-        found = report(Counters(leads=12, organic=3, expired=2), here=9)
+        found = report(counted(leads=12, expired=2), here=9)
         assert (found.at_meta, found.not_listed, found.expired, found.completeness) == (9, 3, 2, 100.0)
 
     def test_that_say_less_tell_nothing(self) -> None:
-        found = report(Counters(leads=5, expired=2), here=9)
+        found = report(counted(leads=5, expired=2), here=9)
         assert (found.not_listed, found.expired) == (0, 0)
 
-    @pytest.mark.parametrize("counters", [None, Counters()])
-    def test_that_meta_left_out_tell_nothing(self, counters: Counters | None) -> None:
+    @pytest.mark.parametrize("counters", [None, counted()])
+    def test_that_meta_left_out_tell_nothing(self, counters: CountedForm | None) -> None:
         assert report(counters, here=1).not_listed == 0
 
 

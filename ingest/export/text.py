@@ -10,7 +10,8 @@ from itertools import chain
 
 from ingest.export.refusals import FileReason, NotAnExport
 
-_HEAD = 4096
+_HEAD = 4096  # bytes that are looked at before anything is read
+_BEGINNING = 200
 _MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _OTHER_KINDS: tuple[tuple[bytes, FileReason], ...] = (
     (b"PK\x03\x04", "spreadsheet"),  # xlsx, ods, or whatever else is in a zip
@@ -50,10 +51,9 @@ def _encoding(head: bytes) -> tuple[str, int]:
     for mark, encoding in _MARKS:
         if head.startswith(mark):
             return encoding, len(mark)
-    # Without a mark: the names of Meta's columns are ASCII, of which every other byte is null in UTF-16.
-    even, odd = head[::2].count(0), head[1::2].count(0)
-    enough = len(head) // 6
-    if max(even, odd) > enough and min(even, odd) * 4 < max(even, odd):
+    # Without a mark: the header begins with ASCII, of which every other byte is null in UTF-16.
+    even, odd = head[:_BEGINNING:2].count(0), head[1:_BEGINNING:2].count(0)
+    if max(even, odd) * 6 > len(head[:_BEGINNING]) and min(even, odd) * 4 < max(even, odd):
         return ("utf-16-le" if odd > even else "utf-16-be"), 0
     return "utf-8", 0
 

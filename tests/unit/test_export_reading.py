@@ -95,6 +95,11 @@ def test_every_encoding_separator_and_line_end_is_read_alike(
     assert list(export) == taken(plain)
 
 
+def test_utf_16_without_a_mark_is_known_by_its_header_however_little_ascii_follows() -> None:
+    content = table(row(asked=f"{'漢字' * 3000},,"), row(2)).encode("utf-16-le")
+    assert [lead.last_line for lead in taken(content)] == [2, 3]
+
+
 def test_a_file_is_read_alike_however_it_is_cut() -> None:
     content = b"\xff\xfe" + table(row(1, asked='"a ""b""\r\nc",Zoë 👍,p:+4930123456'), row(2)).encode("utf-16-le")
     whole = taken(content)

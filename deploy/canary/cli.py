@@ -11,9 +11,10 @@ import typer
 
 from deploy.moments import duration
 from deploy.parent import Program
+from deploy.reading import reading
 from deploy.running import run
 from ingest import telemetry
-from ingest.reading import ReadingError
+from ingest.records import ACCESS, Topics
 from ingest.settings import KafkaSettings, MetaSettings, read
 
 from .judging import Flight
@@ -59,11 +60,9 @@ def canary(
     if every is not None:
         run([Program(name="canary")])
     telemetry.start_logging("canary")
-    try:
-        flight = asyncio.run(_fly(settings))
-    except ReadingError as error:
-        typer.echo(f"leadstream: {error}", err=True)
-        raise typer.Exit(1) from None
+    with reading() as (kafka, reader):  # what follows waits for a broker that is away, as a schedule should
+        reader.bounds(Topics(prefix=kafka.topic_prefix)(ACCESS))
+    flight = asyncio.run(_fly(settings))
     if as_json:
         typer.echo(json.dumps(in_json(flight, settings.limits), indent=2))
     else:

@@ -72,9 +72,8 @@ class Canary:
 
     async def fly(self, form_id: str, page: PageAccess, stop: asyncio.Event) -> Flight:
         """One run. `stop` ends the waiting, and the test lead is deleted as ever."""
-        standing = self._governor.standing(page, live=False)
-        if standing.state in ("paused", "broken"):
-            return Flight(form_id=form_id, outcome="not-asked", reason=standing.reason)
+        if turned := self._turned(form_id, page):
+            return turned
         try:
             async with self._watch() as seen:
                 return await self._clear(form_id, page) or await self._fly(form_id, page, seen, stop)
@@ -84,6 +83,8 @@ class Canary:
             return Flight(form_id=form_id, outcome="unread")
 
     async def _fly(self, form_id: str, page: PageAccess, seen: SeesLeads, stop: asyncio.Event) -> Flight:
+        if turned := self._turned(form_id, page):  # what was asked meanwhile may have been the last of a budget
+            return turned
         asked_at = self._now()
         lead_id = read_made(await self._ask(ask_to_make_test_lead(form_id), page))
         flight, left = Flight(form_id=form_id, outcome="stopped", lead_id=lead_id), None
@@ -111,7 +112,14 @@ class Canary:
             trace = await seen.look_back(lead_id)
         except ReadingError:
             return lost
-        return replace(lost, times=trace.times(asked_at), stuck=trace.stuck, told=trace.told)
+        return replace(lost, times=trace.times(asked_at), stuck=trace.stuck, told=trace.told_there)
+
+    def _turned(self, form_id: str, page: PageAccess) -> Flight | None:
+        """A flight that ends before it begins, where the page may not be asked now: a canary is no lead."""
+        standing = self._governor.standing(page, live=False)
+        if standing.state in ("paused", "broken"):
+            return Flight(form_id=form_id, outcome="not-asked", reason=standing.reason)
+        return None
 
     async def _clear(self, form_id: str, page: PageAccess) -> Flight | None:
         """What a run that was killed has left is deleted. A flight that ends here, where something else is there."""
@@ -134,7 +142,7 @@ class Canary:
     async def _delete(self, lead_id: str, page: PageAccess) -> str | None:
         """Why it could not be, in a word. It is tried a few times: else the form is occupied until the next run."""
         standing = self._governor.standing(page)
-        if standing.state in ("paused", "broken"):
+        if standing.state == "paused":  # where it is broken, one call more does no harm
             return standing.reason
         try:
             async for attempt in stamina.retry_context(on=Unavailable, attempts=4, timeout=None, wait_initial=0.2):

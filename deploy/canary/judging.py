@@ -87,6 +87,11 @@ class Trace:
             return "door"
         return "fetch" if self.details is None else "map"
 
+    @property
+    def told_there(self) -> Told | None:
+        """What was told of the lead by the stage that it did not pass."""
+        return self.told if self.told is not None and self.told.stage == self.stuck else None
+
     def times(self, asked_at: int) -> Times:
         """As far as it came."""
         return Times(

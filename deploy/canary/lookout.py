@@ -48,7 +48,7 @@ class Lookout:
         """Done when this lead is on leads.v1, also where it came before it was asked for. Of one lead only."""
         self._wanted = lead_id
         for lead, arrival in self._came.items():
-            self._take(lead, arrival)
+            self._settle(lead, arrival)
         self._came.clear()
         return self._arrived
 
@@ -77,12 +77,13 @@ class Lookout:
             try:
                 with Reader(self._settings) as reader:
                     for received in reader.follow(self._topics(LEADS), since, until=closing.is_set):
-                        self._hand_over(received)
+                        self.take(received)
                         since[received.partition] = received.offset + 1
             except (ReadingError, KafkaException):
                 closing.wait(_AGAIN_AFTER)
 
-    def _hand_over(self, received: Received) -> None:
+    def take(self, received: Received) -> None:
+        """A record of leads.v1; from any thread."""
         if received.key is None or received.value is None or received.header("source") != DOOR:
             return
         arrival = Arrival(
@@ -91,9 +92,9 @@ class Lookout:
             received_at=received_at(received),
             origin=received.header("origin"),
         )
-        self._loop.call_soon_threadsafe(self._take, received.key.decode("utf-8", "replace"), arrival)
+        self._loop.call_soon_threadsafe(self._settle, received.key.decode("utf-8", "replace"), arrival)
 
-    def _take(self, lead: str, arrival: Arrival) -> None:
+    def _settle(self, lead: str, arrival: Arrival) -> None:
         if self._wanted is None:
             self._came.setdefault(lead, arrival)
         elif lead == self._wanted and not self._arrived.done():

@@ -37,6 +37,9 @@ Event = Literal[
     "access.open",  # what was broken or doubtful may be read again
     "access.unread",  # meta.access, parked or fates cannot be read just now; what was read last stays in force
     "parked.released",  # parked records of a page went back to be fetched
+    "health.wrong",  # ALARM: a page's access is wrong, or about to be (`code`); ask `leadstream doctor`
+    "health.warning",  # the same, of what costs something and loses no lead
+    "health.gone",  # what was found of a page's access is over
     "graph.version",  # ALARM: Meta serves another API version than the one asked for
     "pages.read",  # META_PAGES_FILE, or a token file it names, changed and is in force
     "pages.broken",  # ALARM: META_PAGES_FILE changed and cannot be used; the pages stay as they were
@@ -108,6 +111,24 @@ GRAPH_SECONDS = Histogram("leadstream_graph_seconds", "Duration of a call to the
 ACCESS_BROKEN = Gauge(
     "leadstream_access_broken",
     "ALARM: apps, tokens and pages that may not read leads until a person repairs it; told by work retry",
+    multiprocess_mode="livemax",
+)
+HEALTH_PAGES = Gauge(
+    "leadstream_health_pages",
+    "Pages whose access has this finding, of all that are this worker's; `leadstream doctor` says what a code means",
+    ["code"],
+    multiprocess_mode="livemax",
+)
+TOKEN_DAYS = Gauge(
+    "leadstream_token_days",
+    "Days until a page's token ends, of the 20 that end first; those that never do are left out",
+    ["page_id"],
+    multiprocess_mode="livemax",
+)
+DATA_ACCESS_DAYS = Gauge(
+    "leadstream_data_access_days",
+    "Days until the data access of a page's token ends, of the 20 that end first",
+    ["page_id"],
     multiprocess_mode="livemax",
 )
 PAGES_BROKEN = Gauge(

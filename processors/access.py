@@ -26,6 +26,8 @@ from schemas import shapes
 
 State = Literal["open", "doubtful", "paused", "broken"]
 
+HEALTH = "health:"  # before a page's id: what the access watch tells of it, which opens and closes nothing
+
 _WORST: tuple[State, ...] = ("broken", "paused", "doubtful", "open")
 
 
@@ -67,8 +69,11 @@ class AccessStates:
     def take(self, key: str, value: bytes | None) -> None:
         """A record of `meta.access`. What cannot be read says nothing.
 
-        What lies there before this worker's own last word on a key is older than what it knows.
+        What lies there before this worker's own last word on a key is older than what it knows. Of a page's health it
+        says nothing about whether it may be asked.
         """
+        if key.startswith(HEALTH):
+            return
         if told := self._told.get(key):
             # Of several, the first ones may have been compacted away before they were read.
             if value in told:

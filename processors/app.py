@@ -33,6 +33,7 @@ from ingest.records import (
 from ingest.registry import decode, open_registry, resolve_codec
 from ingest.settings import (
     FormsSettings,
+    HealthSettings,
     KafkaSettings,
     MappingSettings,
     MetaSettings,
@@ -44,6 +45,7 @@ from ingest.settings import (
 )
 from processors import patience
 from processors.access import AccessStates
+from processors.access_watch import AccessWatch
 from processors.asking import Asking
 from processors.failures import Ladder
 from processors.fetch import Fetch
@@ -52,6 +54,7 @@ from processors.form_history import FormHistory
 from processors.form_watch import FormWatch
 from processors.forms import Forms
 from processors.governor import Governor
+from processors.health import HealthStates
 from processors.limit import Limit
 from processors.map import Map
 from processors.mapping.live import Mappings
@@ -176,7 +179,7 @@ async def work_map(stop: asyncio.Event, report: Report) -> None:
 async def work_retry(stop: asyncio.Event, report: Report) -> None:
     """`leadstream work retry`: what is due goes back, and what was parked, once its page may be asked again."""
     kafka, work, meta, retry = read(KafkaSettings), read(WorkSettings), read(MetaSettings), read(RetrySettings)
-    forms = read(FormsSettings)
+    forms, looks = read(FormsSettings), read(HealthSettings)
     pages = Pages(read(PagesSettings).meta_pages_file)
     topics = Topics(prefix=kafka.topic_prefix)
     patience.tell("retry")
@@ -209,6 +212,7 @@ async def work_retry(stop: asyncio.Event, report: Report) -> None:
                 watching.create_task(release())
                 graph = GraphClient(session, meta)
                 watching.create_task(watch_forms(graph))
+                watching.create_task(watch_health(graph))
                 monitor = Monitor(
                     states=states,
                     pages=pages,
@@ -233,6 +237,27 @@ async def work_retry(stop: asyncio.Event, report: Report) -> None:
                     partitions=schemas.topics()[RETRY[0]].partitions,
                     producer=producer,
                     every=forms.forms_check,
+                    clock=_now,
+                ).run()
+
+        async def watch_health(graph: GraphClient) -> None:
+            health = HealthStates()
+            governor = Governor(states, clock=_now, quiet_ms=round(retry.retry_delays[0] * 1000))
+            async with following(kafka, topics(ACCESS), health.follow):
+                await AccessWatch(
+                    graph=graph,
+                    states=states,
+                    governor=governor,
+                    told=Asking(graph=graph, governor=governor, producer=producer, concurrency=1).tell,
+                    health=health,
+                    pages=pages,
+                    holds=lambda: workers[0].holds,
+                    partitions=schemas.topics()[RETRY[0]].partitions,
+                    producer=producer,
+                    every=looks.health_check,
+                    alarm_days=looks.token_alarm_days,
+                    api_version=meta.meta_api_version,
+                    graph_url=meta.meta_graph_url,
                     clock=_now,
                 ).run()
 

@@ -35,7 +35,7 @@ class Turns:
         clock: Callable[[], int],
     ) -> None:
         self._pages = pages
-        self._holds = holds
+        self._held = holds
         self._partitions = partitions
         self._first = round(first * 1000)
         self._clock = clock
@@ -43,8 +43,11 @@ class Turns:
 
     def mine(self) -> list[PageAccess]:
         """Every page that is this worker's now, due or not."""
-        held = self._holds()
-        return [page for page in self._pages.all() if partition_of(page.page_id, self._partitions) in held]
+        return [page for page in self._pages.all() if self.holds(page.page_id)]
+
+    def holds(self, page_id: str) -> bool:
+        """Whether a page would be this worker's, whether there is one or not."""
+        return partition_of(page_id, self._partitions) in self._held()
 
     def due(self) -> list[PageAccess]:
         """Those to look at now; they stay due until they rest."""

@@ -177,6 +177,17 @@ class Fate(TypedDict):
     offset: int
 
 
+class Health(TypedDict):
+    """A record of `meta.access` under `health:<page id>`: what is found of a page's access. The last one wins."""
+
+    page_id: str
+    app_id: str | None
+    findings: dict[str, str]  # by code, or code/what it is about: `wrong` or `warning`; its app's are among them
+    token_expires_at: int | None  # unix milliseconds; 0 is never, and null not known
+    data_access_expires_at: int | None
+    at: int  # unix milliseconds: since when it is so
+
+
 class Access(TypedDict):
     """A record of `meta.access`: whether an app, a token or a page may be asked now. The last one of a key wins."""
 

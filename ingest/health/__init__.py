@@ -4,12 +4,13 @@
 """
 
 from ingest.health.examining import AsksMeta, Examination
-from ingest.health.finding import Code, Finding, Severity
+from ingest.health.finding import OF_ALL, Code, Finding, Severity
 from ingest.health.judging import Circumstances, judge
-from ingest.health.seen import AppSeen, Evidence, PageSeen, Seen
+from ingest.health.seen import AppSeen, Evidence, PageSeen, Seen, is_no_answer
 from ingest.health.wording import found
 
 __all__ = [
+    "OF_ALL",
     "AppSeen",
     "AsksMeta",
     "Circumstances",
@@ -21,5 +22,6 @@ __all__ = [
     "Seen",
     "Severity",
     "found",
+    "is_no_answer",
     "judge",
 ]

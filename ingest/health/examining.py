@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Literal, Protocol, TypeVar
 
-from ingest.health.seen import NO_SUCH_APP, AppSeen, PageSeen, Seen
+from ingest.health.seen import AppSeen, PageSeen, Seen, is_no_answer
 from ingest.meta import graph
-from ingest.meta.errors import AccessLost, GraphError, OverBudget, Unavailable
+from ingest.meta.errors import AccessLost, GraphError, Unavailable
 from ingest.meta.graph import BATCH_SIZE, Answer, Ask, Key, Sample, TokenFacts
 from ingest.meta.pages import PageAccess
 
@@ -78,8 +78,7 @@ class Examination:
         first, *said = await self._many(asks, key)
         if refused := _refusal_of_all([first, *said]):
             # Whether the app's id or its secret is to blame, any page whose token lives can tell.
-            is_there = not isinstance(refused, Unavailable | OverBudget) or refused.code == NO_SUCH_APP
-            seen = await self._pages(dict.fromkeys(pages), None) if is_there else ()
+            seen = () if is_no_answer(refused) else await self._pages(dict.fromkeys(pages), None)
             return AppSeen(app_id=app_id, has_secret=True, refused=refused, pages=seen)
         tokens = {page: _read(each, graph.read_token_facts) for page, each in zip(pages, said, strict=True)}
         return AppSeen(

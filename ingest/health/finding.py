@@ -1,18 +1,18 @@
 """What can be found: every code there is, and what a finding consists of. Performs no I/O.
 
-A code is stable: dashboards and scripts hold on to it. The sentences beside it are for people and may improve.
+A code is stable: dashboards and scripts hold on to it. The sentences beside it are for people and may improve. Codes of
+all are of an app, or of everything, and concern more than one page.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 Severity = Literal["wrong", "warning", "not-known", "fine"]
 
-Code = Literal[
+CodeOfAll = Literal[
     # settings, and Meta as a whole
     "settings-unusable",
     "no-pages",
-    "meta-unanswered",
     "version-not-served",
     "version-ends",
     "version-served",
@@ -39,6 +39,8 @@ Code = Literal[
     "app-mode-unknown",
     "app-over-budget",
     "app-budget-near",
+]
+CodeOfPage = Literal[
     # a page's token
     "token-app-removed",
     "token-checkpointed",
@@ -77,6 +79,7 @@ Code = Literal[
     "leads-untried",
     "over-budget",
     "budget-near",
+    "meta-unanswered",
     "blocked",
     "ask-refused",
     # what `meta.access` says
@@ -85,6 +88,8 @@ Code = Literal[
     "access-paused",
     "page-not-looked-at",
 ]
+Code = CodeOfAll | CodeOfPage
+OF_ALL: frozenset[str] = frozenset(get_args(CodeOfAll))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from ingest.health.finding import Finding
 from ingest.health.page import NEAR, judge_page, refused, told
-from ingest.health.seen import NO_SUCH_APP, AppSeen, Evidence, Seen
+from ingest.health.seen import AppSeen, Evidence, Seen, is_no_answer
 from ingest.health.wording import found
 from ingest.meta.errors import AccessLost, GraphError, OverBudget, Unavailable
 from ingest.meta.graph import Subscription
@@ -96,9 +96,9 @@ def _judge_app(app: AppSeen, given: Circumstances) -> Iterator[Finding]:
     if app.has_secret and any(isinstance(each, AccessLost) and each.reason == "app-secret" for each in errors):
         what = f"Meta refuses the proof made with the secret of {_name(app)}: it is another app's, or was replaced."
         yield found("app-secret-wrong", what, app_id=app.app_id)
-    elif isinstance(app.refused, Unavailable) and app.refused.code != NO_SUCH_APP:
+    elif app.refused is not None and is_no_answer(app.refused):
         yield refused(app.refused, app_id=app.app_id, page_id=None)
-    elif app.refused is not None and not isinstance(app.refused, OverBudget):
+    elif app.refused is not None:
         what = f"Meta does not take the own token of {_name(app)}, `<app id>|<secret>` ({told(app.refused)})."
         yield found("app-refused", what, app_id=app.app_id)
     if any(isinstance(each, AccessLost) and each.reason == "capability" for each in _errors_of_nodes(app)):
@@ -163,9 +163,8 @@ def _judge_evidence(app: AppSeen, app_id: str, given: Circumstances) -> Iterator
 
 
 def _judge_budget(app: AppSeen, errors: Sequence[GraphError]) -> Iterator[Finding]:
-    of_app = (each for each in errors if isinstance(each, OverBudget) and (each.scope == "app" or each is app.refused))
-    over = next(of_app, None)
-    if over is not None:
+    over = next((each for each in errors if isinstance(each, OverBudget) and each.scope == "app"), None)
+    if over is not None and over is not app.refused:  # which is told already
         yield refused(over, app_id=app.app_id, page_id=None)
     elif app.load is not None and app.load.fullest >= NEAR:
         what = f"{app.load.fullest:.0f} % of the app's budget of calls is used up."
@@ -175,9 +174,8 @@ def _judge_budget(app: AppSeen, errors: Sequence[GraphError]) -> Iterator[Findin
 def _silence(seen: Seen) -> GraphError | None:
     """Why nobody was answered at all; None where somebody was."""
     errors = [error for app in seen.apps for error in _errors(app)]
-    if seen.versions or not errors or not all(isinstance(each, Unavailable) for each in errors):
-        return None
-    return errors[0] if errors[0].code != NO_SUCH_APP else None
+    is_silent = all(isinstance(each, Unavailable) and is_no_answer(each) for each in errors)
+    return errors[0] if errors and is_silent and not seen.versions else None
 
 
 def _errors(app: AppSeen) -> Iterator[GraphError]:

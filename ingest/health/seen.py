@@ -6,11 +6,11 @@ Where a call was refused or not answered, its GraphError stands in the answer's 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ingest.meta.errors import GraphError
+from ingest.meta.errors import Blocked, GraphError, OverBudget, Unavailable
 from ingest.meta.graph import Installed, Load, PageNode, Sample, Subscription, TokenFacts, Usage
 from ingest.meta.pages import PageAccess
 
-NO_SUCH_APP = 101  # Meta's code: the app cannot be validated (docs/graph-api/guides/error-handling)
+_NO_SUCH_APP = 101  # the app cannot be validated: developers.facebook.com/docs/graph-api/guides/error-handling
 NotSubscribed = tuple[()]  # asked, and the app has no subscription to pages
 
 
@@ -71,3 +71,8 @@ class Evidence:
 
     with_values: Mapping[str, int] = field(default_factory=dict)
     without_values: Mapping[str, int] = field(default_factory=dict)
+
+
+def is_no_answer(error: object) -> bool:
+    """Whether it says nothing of what was asked, and only that it was not answered now."""
+    return isinstance(error, Unavailable | OverBudget | Blocked) and error.code != _NO_SUCH_APP

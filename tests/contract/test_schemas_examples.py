@@ -18,7 +18,7 @@ from ingest.meta.notification import BadChange, Notification
 from ingest.meta.webhook import FlatLead, Unreadable, read
 from ingest.records import HeaderName
 from processors.lead import map_lead
-from schemas.shapes import Access, Fate, Form
+from schemas.shapes import Access, Fate, Form, Health
 
 EXAMPLES = Path(str(files(schemas))) / "examples"
 CASES = sorted(EXAMPLES.glob("*/*.json"))
@@ -88,6 +88,7 @@ JUDGES: Mapping[str, Callable[[bytes], None]] = {
     "form": judge_shape(Form),
     "fate": judge_shape(Fate),
     "access": judge_shape(Access),
+    "health": judge_shape(Health),
     "dead": judge_dead,
 }
 

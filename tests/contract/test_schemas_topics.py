@@ -20,7 +20,7 @@ TOPICS = (*schemas.topics().values(), schemas.crm_topic(CRM))
 README = (FOLDER / "README.md").read_text()
 COMMANDS = {
     *("serve", "work fetch", "work map", "work retry"),
-    *("dead redrive", "parked release", "replay fetch", "replay map", "replay updates", "status"),
+    *("dead redrive", "parked release", "replay fetch", "replay map", "replay updates", "status", "doctor"),
 }
 
 

@@ -34,7 +34,7 @@ def doctor(
     Example: leadstream doctor --page 106777055130587
     """
     telemetry.start_logging("doctor")
-    report = _examine(page)
+    report = examine(page)
     if as_json:
         typer.echo(in_json(report))
     else:
@@ -43,7 +43,8 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _examine(page_id: str | None) -> Report:
+def examine(page_id: str | None = None) -> Report:
+    """Everything that doctor says, of one page or of all. BadParameter for a page that META_PAGES_FILE has not."""
     try:
         meta, health = read(MetaSettings), read(HealthSettings)
         pages = list(Pages(read(PagesSettings).meta_pages_file).all())

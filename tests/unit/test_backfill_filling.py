@@ -1,0 +1,289 @@
+"""What a bulk read gives is written once, complete in itself, and its cursor is told when the broker has it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from ingest.backfill import KNOWN_SECONDS, Backfill, Stand
+from ingest.bulk import LeadsPage, Slice, Unreadable
+from ingest.kafka import NotAcknowledged, Unacceptable
+from ingest.meta.graph import LEAD_FIELDS, REDUCED_LEAD_FIELDS, Json, Snapshot, Usage
+from ingest.meta.graph.bulk import BulkLead
+from ingest.meta.pages import PageAccess
+from ingest.records import DETAILS, Record
+from ingest.whereabouts import Whereabouts
+from tests.doubles import Broker
+from tests.fetching import CODEC
+
+PAGE = PageAccess(page_id="104880339887499", token=SecretStr("token-of-the-page"))
+FORM = "616180339887499"
+NOW = 1_795_000_000_000
+WANTED = Slice(edge_id=FORM, page=PAGE, until=NOW // 1000)
+
+
+class Died(Exception):
+    """The process was killed here."""
+
+
+def lead(lead_id: str, **more: Json) -> BulkLead:
+    parsed: dict[str, Json] = {"id": lead_id, "form_id": FORM, "created_time": NOW // 1000 - 60, **more}
+    return BulkLead(lead_id=lead_id, text=json.dumps(parsed, indent=1), parsed=parsed, created_time=NOW // 1000 - 60)
+
+
+def pages(*of: Sequence[str], fields: Sequence[str] = LEAD_FIELDS) -> list[LeadsPage]:
+    """A page for each list of ids, the cursors being their numbers."""
+    return [
+        LeadsPage(
+            leads=tuple(lead(each) for each in ids),
+            after=str(number) if number < len(of) else None,
+            usage=Usage(),
+            fields=fields,
+            version="v25.0",
+        )
+        for number, ids in enumerate(of, start=1)
+    ]
+
+
+@dataclass
+class Meta:
+    """A form in pages, and how many of them were asked for; `dies_after` so many."""
+
+    of: Sequence[LeadsPage]
+    calls: int = 0
+    fails_at: int | None = None
+
+    async def pages(
+        self, wanted: Slice, *, after: str | None = None, limit: int | None = None
+    ) -> AsyncIterator[LeadsPage]:
+        for number in range(int(after or 0), len(self.of)):
+            self.calls += 1
+            if number == self.fails_at:
+                raise Unreadable("token-expired")
+            yield self.of[number]
+
+
+@dataclass
+class Index:
+    """What lies on details when it was last refreshed, and what else is said to be here."""
+
+    broker: Broker
+    said: dict[str, Whereabouts] = field(default_factory=dict)
+    seen: int = 0
+    refreshes: int = 0
+
+    def of(self, lead_ids: Collection[str]) -> Mapping[str, Whereabouts]:
+        here = {
+            (record.key or b"").decode(): Whereabouts(details="FULL") for record in self.broker.on(DETAILS)[: self.seen]
+        }
+        return {each: found for each, found in (here | self.said).items() if each in lead_ids}
+
+    def refresh(self) -> None:
+        self.refreshes += 1
+        self.seen = len(self.broker.on(DETAILS))
+
+
+class Forms:
+    async def of(self, lead: BulkLead, form_id: str, page: PageAccess) -> Snapshot | None:
+        return Snapshot(text='{"id":"' + form_id + '"}', version="v" * 64)
+
+
+@dataclass
+class Filling:
+    """A backfill over doubles; `seconds` is its rising clock."""
+
+    meta: Meta
+    broker: Broker = field(default_factory=Broker)
+    said: dict[str, Whereabouts] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.index = Index(self.broker, self.said)
+        self.index.refresh()
+        self.backfill = Backfill(
+            bulk=self.meta,
+            forms=Forms(),
+            known=self.index,
+            producer=self.broker,
+            codec=CODEC,
+            clock=lambda: NOW,
+            rising=lambda: self.seconds,
+        )
+
+    def fill(self, stand: Stand | None = None, *, a_page_takes: float = 0.0) -> list[Stand]:
+        async def scenario() -> list[Stand]:
+            stands = []
+            async for each in self.backfill.fill(WANTED, stand or Stand()):
+                stands.append(each)
+                self.seconds += a_page_takes
+            return stands
+
+        return asyncio.run(scenario())
+
+    @property
+    def written(self) -> list[str]:
+        return [(record.key or b"").decode() for record in self.broker.on(DETAILS)]
+
+
+def test_a_lead_is_written_as_meta_sent_it_with_its_form_and_where_it_came_from() -> None:
+    filling = Filling(Meta(pages(["7"])))
+    assert filling.fill() == [Stand(limit=500, read=1, written=1, done=True)]
+    [record] = filling.broker.on(DETAILS)
+    details = CODEC.decode(record.value or b"")
+    assert (record.key, details["answer"]) == (b"7", lead("7").text)
+    assert (details["form_id"], details["form_version"], details["form"]) == (FORM, "v" * 64, '{"id":"' + FORM + '"}')
+    assert (details["page_id"], details["source"], details["completeness"]) == (PAGE.page_id, "backfill", "FULL")
+    assert (details["api_version"], details["missing_fields"], details["change"]) == ("v25.0", [], None)
+    assert dict(record.headers) == {
+        "source": b"backfill",
+        "received-at": str(NOW).encode(),
+        "completeness": b"FULL",
+    }
+
+
+def test_fields_that_may_not_be_read_are_named() -> None:
+    filling = Filling(Meta(pages(["7"], fields=REDUCED_LEAD_FIELDS)))
+    [stand] = filling.fill()
+    [record] = filling.broker.on(DETAILS)
+    assert CODEC.decode(record.value or b"")["completeness"] == "REDUCED"
+    assert "ad_name" in stand.missing_fields
+    assert stand.missing_fields == tuple(CODEC.decode(record.value or b"")["missing_fields"])
+
+
+def test_what_is_here_as_completely_is_not_written_again() -> None:
+    here = {
+        "1": Whereabouts(details="FULL", mapped=True),
+        "2": Whereabouts(details="REDUCED"),
+        "3": Whereabouts(details="EXPORT"),
+        "4": Whereabouts(erased=True),
+        "5": Whereabouts(fate="parked"),
+    }
+    ids = ["1", "2", "3", "4", "5", "6"]
+    filling = Filling(Meta(pages(ids)), said=here)
+    [stand] = filling.fill()
+    assert filling.written == ["2", "3", "5", "6"]
+    assert (stand.read, stand.written, stand.here) == (6, 4, 2)
+    reduced = Filling(Meta(pages(ids, fields=REDUCED_LEAD_FIELDS)), said=here)
+    reduced.fill()
+    assert reduced.written == ["3", "5", "6"]
+
+
+def test_a_second_run_writes_nothing() -> None:
+    filling = Filling(Meta(pages(["1", "2"], ["3"])))
+    filling.fill()
+    again = Filling(Meta(pages(["1", "2"], ["3"])), broker=filling.broker)
+    assert (again.fill()[-1].here, again.written) == (3, ["1", "2", "3"])
+
+
+def test_a_lead_that_stands_in_several_pages_is_written_once_whenever_what_is_known_is_read() -> None:
+    for a_page_takes in (0.0, KNOWN_SECONDS + 1, KNOWN_SECONDS / 2 + 1):
+        filling = Filling(Meta(pages(["1", "1", "2"], ["2", "3"], ["1", "4"], ["3"])))
+        filling.fill(a_page_takes=a_page_takes)
+        assert filling.written == ["1", "2", "3", "4"]
+
+
+def test_a_lead_that_came_live_meanwhile_is_seen_within_seconds() -> None:
+    filling = Filling(Meta(pages(["1"], ["2"])))
+    filling.broker.records.append(Record(topic=DETAILS, key=b"2", value=b"live"))
+    filling.fill(a_page_takes=KNOWN_SECONDS + 1)
+    assert filling.written == ["2", "1"]
+
+
+def test_no_cursor_is_told_before_the_broker_has_what_is_before_it() -> None:
+    filling = Filling(Meta(pages(["1"], ["2"])), broker=Broker(refusals=1))
+    with pytest.raises(NotAcknowledged):
+        filling.fill()
+    assert filling.meta.calls == 1
+    assert filling.fill()[-1].done
+    assert filling.written == ["1", "2"], "what failed is not taken for written"
+
+
+def test_a_lead_that_does_not_fit_costs_no_other_and_is_told() -> None:
+    [page] = pages(["1"])
+    broken = LeadsPage(
+        leads=(BulkLead(lead_id="2", text="\ud83d", parsed={}, created_time=1), *page.leads), after=None, usage=Usage()
+    )
+    filling = Filling(Meta([broken]))
+    [stand] = filling.fill()
+    assert (stand.refused, stand.written, stand.here, filling.written) == ((("2", "does-not-fit"),), 1, 0, ["1"])
+
+
+def test_a_lead_that_is_too_large_for_the_broker_costs_no_other_and_is_told() -> None:
+    class Small(Broker):
+        async def deliver(self, records: Sequence[Record]) -> None:
+            if any(record.key == b"2" for record in records):
+                raise Unacceptable("MSG_SIZE_TOO_LARGE")
+            await super().deliver(records)
+
+    filling = Filling(Meta(pages(["1", "2", "3"])), broker=Small())
+    [stand] = filling.fill()
+    assert (stand.refused, stand.written, filling.written) == ((("2", "unacceptable"),), 2, ["1", "3"])
+
+
+def test_what_was_written_before_a_slice_began_anew_is_not_taken_for_what_was_here() -> None:
+    [first, *_] = pages(["1", "2"], ["3"])
+    anew = LeadsPage(leads=first.leads, after=None, usage=Usage(), anew=True)
+    filling = Filling(Meta([first, anew]))
+    stand = filling.fill()[-1]
+    assert (stand.read, stand.written, stand.here) == (2, 2, 0)
+
+
+def test_what_was_read_before_a_page_was_lost_is_kept() -> None:
+    filling = Filling(Meta(pages(["1"], ["2"]), fails_at=1))
+    with pytest.raises(Unreadable):
+        filling.fill()
+    assert filling.written == ["1"]
+
+
+class Mortal(Broker):
+    """Dies at one of its deliveries, before or after the broker has it."""
+
+    def __init__(self, at: int, *, too_late: bool) -> None:
+        super().__init__()
+        self.at = at
+        self._too_late = too_late
+
+    async def deliver(self, records: Sequence[Record]) -> None:
+        dies = self.tries == self.at
+        if self._too_late or not dies:
+            await super().deliver(records)
+        if dies:
+            raise Died
+
+
+@given(
+    sizes=st.lists(st.integers(1, 3), min_size=1, max_size=8),
+    kills=st.lists(st.tuples(st.integers(0, 8), st.booleans()), max_size=4),
+)
+def test_however_often_it_is_killed_every_lead_is_there_once_for_a_page_per_kill(
+    sizes: list[int], kills: list[tuple[int, bool]]
+) -> None:
+    numbers = iter(range(1, 100))
+    ids = [[str(next(numbers)) for _ in range(size)] for size in sizes]
+    meta, log, kept, died = Meta(pages(*ids)), Broker(), Stand(), 0
+
+    async def run(at: int, *, too_late: bool) -> None:
+        nonlocal kept
+        broker = Mortal(at, too_late=too_late)
+        broker.records = log.records  # one log, whoever writes to it
+        filling = Filling(meta, broker=broker)
+        async for stand in filling.backfill.fill(WANTED, kept):
+            kept = stand
+
+    for at, too_late in kills:
+        if not kept.done:
+            try:
+                asyncio.run(run(at, too_late=too_late))
+            except Died:
+                died += 1
+    if not kept.done:
+        asyncio.run(run(-1, too_late=False))
+    written = [(record.key or b"").decode() for record in log.records]
+    assert sorted(written, key=int) == [each for page in ids for each in page]
+    assert kept.read == len(written)
+    assert meta.calls <= len(sizes) + died

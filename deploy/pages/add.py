@@ -5,6 +5,7 @@ Tokens are asked for hidden or read from a pipe or a file. None is an argument, 
 
 import re
 import sys
+import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +20,7 @@ from ingest.meta.pages import PageAccess
 from ingest.meta.pages_file import pages_in, write_pages
 from ingest.settings import MetaSettings, PagesSettings, SettingsError, read
 
-from .choosing import Candidate, candidate, numbers, rows
+from .choosing import Candidate, candidate, lacking, numbers, rows
 from .meta import Look, NotDone, Owner, accounts_of, at_meta, long_lived, look_at, owner_of
 from .subscribe import CallbackUrl, Updates, Yes, callback_url, carry_out, fields_of, hook_to, show
 from .subscribing import steps
@@ -58,7 +59,7 @@ def add(
     token = _token(token_file)
     owner, candidates = at_meta(settings, lambda client: _find(client, settings, token))
     print_aligned(rows(candidates))
-    _tell_troubles(candidates)
+    _tell(owner, candidates)
     chosen = _choose(candidates, page, all_pages=all_pages)
     keep = [each.page for each in chosen if each.page is not None]
     _plan_file(path, keep, held, owner)
@@ -67,7 +68,7 @@ def add(
         hook = hook_to(_ask_callback())
     planned = list(steps(looks, fields_of(updates=updates), hook)) if subscribing else []
     show(planned)
-    is_well = len(keep) == len(chosen) and not any(each.troubles for each in chosen)
+    is_well = all(each.readable for each in chosen)
     if not keep:
         raise typer.Exit(1)
     if not yes and not (sys.stdin.isatty() and typer.confirm("Do this?")):
@@ -124,10 +125,14 @@ async def _find(client: GraphClient, settings: MetaSettings, token: SecretStr) -
         if each.token is not None
     ]
     looks = {look.page.page_id: look for look in await look_at(client, settings, pages)}
-    return owner, [candidate(each, looks.get(each.page_id)) for each in accounts]
+    lacks, now = [str(each.about) for each in lacking(owner.facts)], time.time()
+    return owner, [candidate(each, looks.get(each.page_id), lacks=lacks, now=now) for each in accounts]
 
 
-def _tell_troubles(candidates: Sequence[Candidate]) -> None:
+def _tell(owner: Owner, candidates: Sequence[Candidate]) -> None:
+    """What is wrong with the token, and with each page."""
+    for lack in lacking(owner.facts):
+        typer.echo(" ".join(part for part in (lack.what, lack.causes, lack.do) if part))
     for each in candidates:
         if each.refused is not None:
             typer.echo(f"page {each.account.page_id} cannot be added: {each.refused}")

@@ -1,14 +1,14 @@
 """Which of a person's pages are to be added: what can be said of each, and what was chosen."""
 
 import re
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import typer
 
-from ingest.health import Code
-from ingest.meta.graph import Account
+from ingest.health import Code, Finding, found
+from ingest.health.wording import SCOPES
+from ingest.meta.graph import Account, TokenFacts
 from ingest.meta.pages import PageAccess
 
 from .meta import Look
@@ -16,6 +16,10 @@ from .words import ends, printable, wrong
 
 _LASTS = 24 * 3600  # seconds; what a short-lived user token makes ends within two hours (n8n#23020)
 _TASK = "ADVERTISE"  # Meta's quickstart for webhooks of lead ads
+_NO_TASK = (
+    f"The token's person lacks the task {_TASK} on it, without which Meta gives no lead: somebody with full control of"
+    " the page gives it to them, in Business settings under Pages."
+)
 
 # Of what an examination finds. Whether a page is subscribed does not belong here: that is done next.
 _KEEP_LEADS_BACK: frozenset[Code] = frozenset(
@@ -41,7 +45,8 @@ class Candidate:
     account: Account
     look: Look | None
     refused: str | None
-    troubles: tuple[str, ...]  # why its leads could not be read now
+    readable: bool  # whether its leads could be read now, as far as can be said
+    troubles: tuple[str, ...]  # why not, but for what is said of the token as a whole
 
     @property
     def page(self) -> PageAccess | None:
@@ -49,13 +54,32 @@ class Candidate:
         return None if self.look is None or self.refused is not None else self.look.page
 
 
-def candidate(account: Account, look: Look | None, *, now: float | None = None) -> Candidate:
-    """What can be said of a page; `look` is None where its person may not have its token. `now` in unix seconds."""
+def candidate(account: Account, look: Look | None, *, lacks: Collection[str], now: float) -> Candidate:
+    """What can be said of a page; `look` is None where its person may not have its token. `now` in unix seconds.
+
+    `lacks` are the permissions that the person's own token lacks.
+    """
     if look is None:
-        refused: str | None = "Meta gives this person no token of it: they need a role on the page, or its permission"
-    else:
-        refused = _refused(look, time.time() if now is None else now)
-    return Candidate(account=account, look=look, refused=refused, troubles=tuple(_troubles(account, look)))
+        why = "Meta gives this person no token of it: they need a role on the page, or to grant the app this page too"
+        return Candidate(account=account, look=None, refused=why, readable=False, troubles=())
+    refused = _refused(look, now)
+    said = (*look.of_app, *look.findings)
+    keeping = [each for each in said if each.code in _KEEP_LEADS_BACK and each.severity == "wrong"]
+    has_task = account.tasks is None or _TASK in account.tasks
+    troubles = [] if has_task else [_NO_TASK]
+    return Candidate(
+        account=account,
+        look=look,
+        refused=refused,
+        readable=refused is None and has_task and not keeping,
+        troubles=tuple(troubles + wrong(each for each in keeping if each.about not in lacks)),
+    )
+
+
+def lacking(token: TokenFacts) -> list[Finding]:
+    """The permissions that a person's token lacks, and what that means for every page of theirs."""
+    scopes = SCOPES if token.scopes is None else token.scopes
+    return [found("scope-missing", f"The token lacks {scope}.", about=scope) for scope in SCOPES if scope not in scopes]
 
 
 def rows(candidates: Sequence[Candidate]) -> list[tuple[str, ...]]:
@@ -69,7 +93,7 @@ def rows(candidates: Sequence[Candidate]) -> list[tuple[str, ...]]:
                 each.account.page_id,
                 printable(each.account.name or (each.look.name if each.look else None) or "-"),
                 "-" if facts is None else ends(facts),
-                "no" if each.refused or each.troubles else "yes",
+                "yes" if each.readable else "no",
                 "-" if each.account.tasks is None else ", ".join(map(printable, sorted(each.account.tasks))),
             )
         )
@@ -104,14 +128,3 @@ def _refused(look: Look, now: float) -> str | None:
             " stop with it. Give a token of a user or of a system user, which can be exchanged for one that lasts"
         )
     return None
-
-
-def _troubles(account: Account, look: Look | None) -> Iterator[str]:
-    if account.tasks is not None and _TASK not in account.tasks:
-        yield (
-            f"The token's person lacks the task {_TASK} on it: somebody with full control of the page gives it to them,"
-            " in Business settings, Pages"
-        )
-    if look is not None:
-        found = (*look.of_app, *look.findings)
-        yield from wrong(each for each in found if each.code in _KEEP_LEADS_BACK)

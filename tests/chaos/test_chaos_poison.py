@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, Message, Producer
 from deploy.sandbox.graph.shapes import PageInfo
 from ingest.codec import Codec
 from ingest.kafka import MAX_RECORD_BYTES
-from ingest.records import AGAIN, DEAD, DETAILS, LEADS, RAW
+from ingest.records import AGAIN, DEAD, DETAILS, LEAD_UPDATES, LEADS, RAW, UPDATES
 from ingest.registry import open_registry, resolve_codec
 from schemas.shapes import LeadDetails
 from tests.chaos.crew import Crew
@@ -57,6 +57,28 @@ def for_fetch(topic: str, page: PageInfo) -> list[Poison]:
         poison(change(page_id=page.page_id, leadgen_id="../me"), "lead-id-not-an-id"),
         poison(change(page_id=1.5, leadgen_id="1"), "page-id-not-an-id"),
         poison(change(leadgen_id="1"), "page-id-missing", key=None),
+    ]
+
+
+def for_updates() -> list[Poison]:
+    leads = count(10**15)
+
+    def poison(value: bytes | None, reason: str) -> Poison:
+        return Poison(topic=UPDATES, key=str(next(leads)).encode(), value=value, reason=reason)
+
+    def update(value: bytes) -> bytes:
+        return b'{"field":"leadgen_update","value":%s}' % value
+
+    return [
+        poison(None, "not-json"),
+        poison(b"{", "not-json"),
+        poison(b"[" * 100_000, "not-json"),
+        poison(update(b"[]"), "value-not-an-object"),
+        poison(change(leadgen_id="1"), "not-an-update"),
+        poison(update(b'{"area":"ai_agent_updates"}'), "lead-id-missing"),
+        poison(update(b'{"leadgen_id":1.5}'), "lead-id-not-an-id"),
+        poison(update(b'{"leadgen_id":"1","later":"\xed\xa0\xbd"}'), "does-not-fit"),
+        poison(update(b'{"leadgen_id":"1","area":"%s"}' % (b"x" * HUGE)), "unacceptable"),  # it would be there twice
     ]
 
 
@@ -137,6 +159,7 @@ def test_poison_at_every_stage(experiment: Experiment, system: System) -> None:
     poisons = [
         *for_fetch(RAW, page),
         *for_fetch(AGAIN, page),
+        *for_updates(),
         *for_map(codec, details, strangers=registered(system, "stranger", STRANGER, "AVRO")),
     ]
     assert put(system, poisons) == []
@@ -162,6 +185,7 @@ def test_poison_at_every_stage(experiment: Experiment, system: System) -> None:
     eventually(
         lambda: [each.value for each in system.records(LEADS) if each.key == erased.key][-1] is None, 30, "erased"
     )
+    assert system.records(LEAD_UPDATES) == []
     experiment.count(remark=f"{len(poisons)} dead, each with its reason")
     assert crew.children() == pids
 

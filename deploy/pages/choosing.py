@@ -8,11 +8,12 @@ import typer
 
 from ingest.health import Code, Finding, found
 from ingest.health.wording import SCOPES
+from ingest.meta.errors import GraphError
 from ingest.meta.graph import Account, TokenFacts
 from ingest.meta.pages import PageAccess
 
 from .meta import Look
-from .words import ends, printable, wrong
+from .words import ends, explained, printable, wrong
 
 _LASTS = 24 * 3600  # seconds; what a short-lived user token makes ends within two hours (n8n#23020)
 _TASK = "ADVERTISE"  # Meta's quickstart for webhooks of lead ads
@@ -118,8 +119,10 @@ def numbers(text: str, count: int) -> list[int]:
 
 def _refused(look: Look, now: float) -> str | None:
     facts, page_id = look.facts, look.page.page_id
+    if isinstance(look.seen.token, GraphError):
+        return f"what its token is cannot be asked: {explained(look.seen.token)}"
     if facts is None or not facts.is_valid:
-        return next(iter(look.wrong), "Meta does not say what its token is")
+        return next(iter(wrong((*look.findings, *look.of_app))), "Meta does not say what its token is")
     if facts.kind != "PAGE" or facts.profile_id not in (None, page_id):
         return "what Meta gives for it is no token of this page"
     if facts.expires_at and facts.expires_at - now < _LASTS:

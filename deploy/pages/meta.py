@@ -107,7 +107,7 @@ async def owner_of(client: GraphClient, settings: MetaSettings, token: SecretStr
         try:
             facts = graph.read_token_facts(await client.inspect(token, key))
         except (AccessLost, BadAsk) as error:  # of another app, or an old secret of this one: the next may do
-            refused = explained(error) if app.app_id is None else _app_refused(app.app_id, error)
+            refused = _refused(app.app_id, error)
             continue
         except GraphError as error:
             raise NotDone(f"what this token is cannot be asked: {explained(error)}") from None
@@ -170,7 +170,15 @@ def _look(page: PageSeen, app: AppSeen, *, findings: Sequence[Finding]) -> Look:
     )
 
 
-def _app_refused(app_id: str, error: GraphError) -> str:
+def _refused(app_id: str | None, error: GraphError) -> str:
+    """Why nothing is known of a token: an app was refused, or, where its id is not known, the token itself."""
+    if app_id is None and isinstance(error, BadAsk):
+        return (
+            "Meta tells its own person nothing of it, as they do not develop the app. Write META_APP_SECRETS as"
+            f" `<app id>:<secret>`, then the app asks ({error})"
+        )
+    if app_id is None:
+        return explained(error)
     if isinstance(error, BadAsk):  # Meta tells an app nothing of another one's token
         return (
             f"it is not of app {app_id}: make one for that app, or add that token's app to META_APP_SECRETS ({error})"

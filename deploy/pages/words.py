@@ -7,7 +7,7 @@ None of them shows a token: Meta's errors hold numbers and words of ours. What i
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-from ingest.health import Finding
+from ingest.health import Code, Finding
 from ingest.meta.errors import Blocked, GraphError, OverBudget, Reason, Unavailable
 from ingest.meta.graph import TokenFacts
 
@@ -32,8 +32,12 @@ _ADVICE: Mapping[Reason, str] = {
     ),
     "not-found": "Meta shows this token no such thing: look at the id, and at who may see the page",
     "no-connection": "Meta cannot be reached: look at the network, and at META_GRAPH_URL",
-    "redirected": "what answers at META_GRAPH_URL is not the Graph API",
+    "redirected": "what answers at META_GRAPH_URL is not the Graph API: look at its address",
 }
+# Nobody knows whether something is wrong there, and it is no page that can be relied on.
+_UNREAD: frozenset[Code] = frozenset(
+    {"token-unread", "page-subscription-unread", "app-subscription-unread", "ask-refused"}
+)
 _HANDSHAKE_FAILED = 2200  # FBS cheat sheet: (#2200) Callback verification failed
 
 
@@ -43,11 +47,11 @@ def explained(error: GraphError, *, callback: str | None = None) -> str:
 
 
 def wrong(findings: Iterable[Finding]) -> list[str]:
-    """Of each that is: what, what it causes, and what to do."""
+    """Of each that is, or that Meta did not say: what, what it causes, and what to do."""
     return [
         " ".join(part for part in (each.what, each.causes, each.do) if part)
         for each in findings
-        if each.severity == "wrong"
+        if each.severity == "wrong" or each.code in _UNREAD
     ]
 
 

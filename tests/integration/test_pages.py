@@ -213,6 +213,7 @@ def test_a_token_that_dies_within_hours_is_not_kept_and_a_page_that_waits_for_a_
     [
         ("EAAGnonsense", None, "the token is not valid"),
         ("EAAGnonsense", "{id}:{secret}", "the token is not valid"),
+        ("{page}", None, "Write META_APP_SECRETS as `<app id>:<secret>`"),
         ("{user}", "another-apps-secret", "META_APP_SECRETS has no secret of the app"),
         ("{user}", "{id}:another-apps-secret", "Meta does not take the secret of app"),
     ],
@@ -223,7 +224,7 @@ def test_a_token_that_leads_nowhere_is_a_sentence(
     app = newcomer.admin.app()
     if secrets is not None:
         newcomer.more["META_APP_SECRETS"] = secrets.format(id=app.app_id, secret=app.secret)
-    given = SecretStr(token.format(user=app.user_token))
+    given = SecretStr(token.format(user=app.user_token, page=newcomer.admin.pages()[0].token))
     with pytest.raises(NotDone, match=said):
         newcomer.asks(lambda client, settings: owner_of(client, settings, given))
 
@@ -233,6 +234,13 @@ def test_the_tokens_app_is_found_among_several(newcomer: Newcomer) -> None:
     newcomer.more["META_APP_SECRETS"] = f"{app.foreign_app_id}:{app.foreign_secret},{app.app_id}:{app.secret}"
     owner = newcomer.asks(lambda client, settings: owner_of(client, settings, newcomer.token))
     assert (owner.app_id, owner.secret.get_secret_value()) == (app.app_id, app.secret)
+
+
+def test_a_pages_own_token_is_taken_for_that_page(newcomer: Newcomer) -> None:
+    page, app = newcomer.admin.pages()[1], newcomer.admin.app()
+    newcomer.more["META_APP_SECRETS"] = f"{app.app_id}:{app.secret}"
+    done = newcomer.add("--all", "--yes", token=page.token)
+    assert (done.returncode, newcomer.held()) == (0, {page.page_id: {"token": page.token, "app_id": app.app_id}})
 
 
 def test_an_apps_own_token_opens_no_page(newcomer: Newcomer) -> None:

@@ -23,7 +23,8 @@ from deploy.sandbox.graph.shapes import PageInfo
 from deploy.sandbox.graph.thread import running_in_thread
 from deploy.sandbox.graph.world import World
 from ingest.health import Finding
-from tests.programs import LEADSTREAM
+from ingest.records import ACCESS
+from tests.programs import LEADSTREAM, System, eventually
 
 DAY = 86_400
 CALLBACK = "http://127.0.0.1:1/webhook"
@@ -61,20 +62,17 @@ class Scene:
         report = examine(page_id)
         show(report)
         said = self._capsys.readouterr().out + in_json(report)
-        assert [secret for secret in self.secrets() if secret in said] == []
+        assert [secret for secret in secrets() if secret in said] == []
         assert all(finding.what in said for finding in report.findings if finding.severity != "fine")
         return report
 
-    def secrets(self) -> list[str]:
-        world = World(1)
-        tokens = [world.page_token(page, generation) for page in range(3) for generation in range(2)]
-        apps = [world.app, world.foreign_app]
-        return [
-            *tokens,
-            world.user_token(),
-            world.user_token(1),
-            *(secret for app in apps for secret in (app.secret, app.token, app.verify_token)),
-        ]
+
+def secrets() -> list[str]:
+    """Every token and secret of the double's world."""
+    world = World(1)
+    tokens = [world.page_token(page, generation) for page in range(3) for generation in range(2)]
+    of_apps = [secret for app in (world.app, world.foreign_app) for secret in (app.secret, app.token, app.verify_token)]
+    return [*tokens, world.user_token(), world.user_token(1), *of_apps]
 
 
 @pytest.fixture(scope="module")
@@ -373,4 +371,85 @@ def test_the_command_exits_with_1_when_something_is_wrong_and_shows_no_secret(sc
     unknown = doctor("--page", "1")
     assert unknown.returncode == 2
     said = "".join(each.stdout + each.stderr for each in (healthy, ill, told, unknown))
-    assert [secret for secret in scene.secrets() if secret in said] == []
+    assert [secret for secret in secrets() if secret in said] == []
+
+
+@pytest.fixture
+def asked(system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Report]:
+    """Doctor on the system's settings."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in system.env.items():
+        monkeypatch.setenv(name, value)
+    return examine
+
+
+def test_notifications_without_values_are_seen_at_the_door(system: System, asked: Callable[[], Report]) -> None:
+    """Whether `Include Values` is on is in no answer of Meta's."""
+    system.start("serve").wait_ready()
+    system.graph.subscribe_app(system.webhook)
+
+    def codes() -> set[str]:
+        report = asked()
+        assert report.not_looked_at == []
+        return {each.code for each in report.findings}
+
+    assert {"values-unknown", "callback-unproven"} <= codes()
+    assert system.graph.send(system.webhook, "leadgen").status == "200"
+    assert {"values-arrive", "callback-reached"} <= codes()
+    assert system.graph.send(system.webhook, "changed_fields").status == "200"
+    off = asked()
+    assert wrong(off) == [("values-switched-off", None)]
+    assert "Switch `Include Values` on" in str(the(off, "values-switched-off").do)
+    assert system.graph.send(system.webhook, "leadgen").status == "200"
+    assert "values-arrive" in codes()
+
+
+def test_what_the_workers_know_is_told_beside_its_cause(system: System, asked: Callable[[str], Report]) -> None:
+    for program in [system.start("serve"), system.start("work", "fetch")]:
+        program.wait_ready()
+    page = system.graph.pages()[0]
+    system.graph.subscribe_app(system.webhook)
+    system.graph.kill_token(page.page_id)
+    system.graph.wait(system.graph.deliver(system.webhook, 1, page=page.page_id).job)
+    eventually(lambda: system.records(ACCESS), 30, "the token is told broken")
+
+    def findings() -> dict[str, str]:
+        bad = [each for each in asked(page.page_id).findings if each.severity in ("wrong", "warning")]
+        return {each.code: each.severity for each in bad}
+
+    assert findings() == {"token-password-changed": "wrong", "access-broken": "warning"}
+    system.graph.repair_token(page.page_id)  # and no `work retry` sees it
+    assert findings() == {"access-broken": "wrong"}
+
+
+def test_work_retry_tells_what_is_found_and_when_it_is_over(system: System) -> None:
+    system.graph.subscribe_app(system.webhook)
+    page, other = system.graph.pages()[:2]
+    retry = system.start("work", "retry", HEALTH_CHECK="0.5").wait_ready()
+
+    def told(page_id: str) -> dict[str, str] | None:
+        values = [
+            json.loads(each.value or b"") for each in system.records(ACCESS) if each.key == f"health:{page_id}".encode()
+        ]
+        return values[-1]["findings"] if values else None
+
+    eventually(lambda: told(page.page_id) == told(other.page_id) == {}, 60, "all is fine")
+    system.graph.describe_token(page.page_id, expires_at=in_days(3))
+    system.graph.subscribe_page(other.page_id, [])
+    eventually(lambda: told(page.page_id) == {"token-expires": "wrong"}, 30, "the token that expires")
+    eventually(lambda: told(other.page_id) == {"page-not-subscribed": "wrong"}, 30, "the page without us")
+    eventually(lambda: f'leadstream_token_days{{page_id="{page.page_id}"}} 2.9' in retry.metrics(), 30, "the metric")
+    assert 'leadstream_health_pages{code="token-expires"} 1.0' in retry.metrics()
+    system.graph.describe_token(page.page_id)
+    eventually(lambda: told(page.page_id) == {}, 30, "the token that lives")
+
+    lines = [json.loads(line) for line in retry.log.read_text().splitlines() if line.startswith("{")]
+    events = [(each["event"], each["code"], each["page_id"]) for each in lines if each["event"].startswith("health.")]
+    assert sorted(events) == sorted(
+        [
+            ("health.wrong", "token-expires", page.page_id),
+            ("health.wrong", "page-not-subscribed", other.page_id),
+            ("health.gone", "token-expires", page.page_id),
+        ]
+    )
+    assert [secret for secret in secrets() if secret in retry.log.read_text() + retry.metrics()] == []

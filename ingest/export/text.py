@@ -53,7 +53,7 @@ def _encoding(head: bytes) -> tuple[str, int]:
             return encoding, len(mark)
     # Without a mark: the header begins with ASCII, of which every other byte is null in UTF-16.
     even, odd = head[:_BEGINNING:2].count(0), head[1:_BEGINNING:2].count(0)
-    if max(even, odd) * 6 > len(head[:_BEGINNING]) and min(even, odd) * 4 < max(even, odd):
+    if max(even, odd) * 6 > len(head[:_BEGINNING]):
         return ("utf-16-le" if odd > even else "utf-16-be"), 0
     return "utf-8", 0
 

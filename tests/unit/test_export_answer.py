@@ -40,6 +40,7 @@ FORM: JsonObject = {
             "key": "marke",
             "label": "Marke",
             "type": "CUSTOM",
+            "options": [{"key": "vw", "value": "Volkswagen"}, {"key": "opel", "value": "Opel"}],
             "conditional_questions_choices": [{"customized_token": "vw", "value": "Volkswagen"}],
             "dependent_conditional_questions": [
                 {"field_key": "reihe", "name": "Welche Reihe?"},

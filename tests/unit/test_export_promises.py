@@ -36,8 +36,13 @@ def cut(content: bytes, size: int) -> Iterator[bytes]:
 def written(rows: Sequence[Sequence[str]], delimiter: str, line_end: str) -> str:
     out = StringIO()
     # Before 3.13 csv leaves a CR or LF that is not its line end without quotes, so that no reader can tell them apart.
-    quoting = csv.QUOTE_MINIMAL if line_end == "\r\n" else csv.QUOTE_ALL
-    csv.writer(out, delimiter=delimiter, lineterminator=line_end, quoting=quoting).writerows(rows)
+    writer = csv.writer(
+        out,
+        delimiter=delimiter,
+        lineterminator=line_end,
+        quoting=csv.QUOTE_MINIMAL if line_end == "\r\n" else csv.QUOTE_ALL,
+    )
+    writer.writerows(rows)
     return out.getvalue()
 
 

@@ -95,8 +95,9 @@ def test_every_encoding_separator_and_line_end_is_read_alike(
     assert list(export) == taken(plain)
 
 
-def test_utf_16_without_a_mark_is_known_by_its_header_however_little_ascii_follows() -> None:
-    content = table(row(asked=f"{'漢字' * 3000},,"), row(2)).encode("utf-16-le")
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_known_by_its_header_however_little_ascii_follows(encoding: str) -> None:
+    content = table(row(asked=f"{'漢字' * 3000},,"), row(2)).encode(encoding)
     assert [lead.last_line for lead in taken(content)] == [2, 3]
 
 
@@ -229,6 +230,32 @@ def test_an_id_that_may_not_be_read_is_a_sentence_of_metas_and_kept() -> None:
     assert lead.extras == (("ad_id", sentence),)
 
 
+def test_a_zero_or_nothing_is_no_id() -> None:
+    (lead,) = taken(table(row().replace("ag:12021", "0").replace("as:12022", " ")))
+    assert (lead.ad_id, lead.adset_id, lead.extras) == (None, None, ())
+
+
+def test_an_answer_that_looks_like_an_id_does_not_make_a_question_a_column_of_ids() -> None:
+    content = "id,created_time,class?\n" + "".join(f"{n},1795504791,{cell}\n" for n, cell in enumerate("abc", 1))
+    assert [lead.questions for lead in taken(content.replace(",c\n", ",c:5\n"))] == [
+        (("class?", "a"),),
+        (("class?", "b"),),
+        (("class?", "c:5"),),
+    ]
+
+
+def test_a_column_without_a_name_is_no_question() -> None:
+    (lead,) = taken(table(row(asked="jazz,Rosa,note"), asked="which_car?,,x").replace(",x\n", ",full_name\n"))
+    assert lead.extras == (("", "Rosa"),)
+    assert lead.questions == (("which_car?", "jazz"), ("full_name", "note"))
+
+
+def test_a_name_full_of_another_separator_misleads_nobody() -> None:
+    export = opened('id,created_time,"red;green;blue;or;none"\n1,1795504791,red\n')
+    assert export.delimiter == ","
+    assert [type(each) for each in export] == [Row]
+
+
 def test_what_is_neither_yes_nor_no_is_kept() -> None:
     (lead,) = taken(table(row().replace("false", "FALSCH")))
     assert lead.is_organic is None
@@ -266,6 +293,12 @@ def test_files_of_two_forms_put_together_are_each_read_by_their_own_header() -> 
     first, second = taken(table(row(1)) + table(row(2, asked="a,b"), asked="colour?,email"))
     assert [name for name, _ in first.questions] == ["which_car?", "full_name", "phone_number"]
     assert second.questions == (("colour?", "a"), ("email", "b"))
+
+
+def test_the_columns_of_a_file_are_not_judged_by_those_of_the_next() -> None:
+    first = f"Lead no.,created_time,full_name\nl:1,{MADE_AT},Ann\n"
+    second = "full_name,id,created_time\n" + "".join(f"Bo,l:{n},{MADE_AT}\n" for n in (2, 3, 4))
+    assert told(first + second) == ["1", "2", "3", "4"]
 
 
 def test_a_second_table_that_cannot_be_read_ends_the_reading_with_its_line() -> None:

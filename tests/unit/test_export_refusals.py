@@ -143,6 +143,7 @@ def workbook() -> bytes:
         (b"id,created_time," + b"x" * 100_001, "broken-header"),
         (row(1).encode(), "no-header"),
         (b"name,created_time\nAnn,1795504791\n", "no-id"),
+        (b"id,created_time\nag:123,1795504791\n", "no-id"),
         (b"date,amount\n2026-01-01,5\n", "no-id"),
         (b"id,id,created_time\n123,456,1795504791\n", "several-ids"),
         (b"id,lead_id,created_time\nl:123,l:456,1795504791\n", "several-ids"),
@@ -158,8 +159,15 @@ def test_a_file_that_is_no_export_is_told_what_it_is(content: bytes, reason: str
 
 
 def test_ids_that_end_in_zeros_by_chance_are_no_rounded_ones() -> None:
-    content = "id,created_time\n5545971704564150,1795504791\n55459717045641545,1795504791\n"
-    assert told(content) == ["5545971704564150", "55459717045641545"]
+    assert told("id,created_time\n" + "5545971704564150,1795504791\n" * 9) == ["5545971704564150"] * 9
+    content = "id,created_time\n5545971704564100,1795504791\n55459717045600000,1795504791\n123456,1795504791\n"
+    assert told(content.replace("5600000", "5600009")) == ["5545971704564100", "55459717045600009", "123456"]
+
+
+def test_a_second_table_is_gone_on_with_after_a_broken_row_too() -> None:
+    second = "city,lead_id,created_time\n" + "Bonn,77,1795504791\n" * 60
+    broken = '"Bonn,78,1795504791\nBonn,79,1795504791\n'
+    assert told(f"{HEADER}{row(2)}{second}{broken}") == ["2", *["77"] * 60, (64, 64, "broken-quoting"), "79"]
 
 
 def test_every_reason_has_a_sentence_that_says_what_to_do_or_what_it_is() -> None:

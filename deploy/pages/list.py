@@ -23,7 +23,8 @@ def list_(*, as_json: Annotated[bool, typer.Option("--json", help="As JSON, for 
     Example: leadstream pages list
     """
     settings = read(MetaSettings)
-    pages = Pages(read(PagesSettings).meta_pages_file).all()
+    path = read(PagesSettings).meta_pages_file
+    pages = Pages(path).all() if path.exists() else ()
     looks = at_meta(settings, lambda client: look_at(client, settings, pages))
     if as_json:
         typer.echo(json.dumps([_told(look) for look in looks], ensure_ascii=False, indent=2))

@@ -110,6 +110,13 @@ def test_a_page_that_is_not_in_the_file_cannot_be_subscribed() -> None:
 
 
 @pytest.mark.usefixtures("set_up")
+def test_without_a_file_there_is_nothing_to_subscribe_and_it_says_which_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("META_PAGES_FILE", "/nowhere/pages.yaml")
+    result = CliRunner().invoke(pages, ["subscribe", "--all"])
+    assert "/nowhere/pages.yaml: cannot be read" in str(result.exception)
+
+
+@pytest.mark.usefixtures("set_up")
 def test_a_token_file_that_is_not_there_is_a_sentence() -> None:
     result = CliRunner().invoke(pages, ["add", "--all", "--token-file=/nowhere/token"])
     assert isinstance(result.exception, SettingsError)

@@ -6,13 +6,13 @@ asked on the form, up to `lead_status`, after which only names that Meta gives t
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, get_args
 
 from ingest.export.refusals import NotAnExport
-from ingest.export.values import Kind, a_kind, a_moment
+from ingest.export.values import Kind, a_kind, a_moment, an_id
 
 Text = Literal["form_name", "ad_name", "adset_name", "campaign_name", "platform", "partner_name", "retailer_item_id"]
 Role = Kind | Literal["created_time", "is_organic"] | Text
@@ -65,6 +65,18 @@ def is_a_header(cells: Iterable[str]) -> bool:
     """True for a row that names the columns of a table of leads: the id and the time by Meta's names."""
     roles = {_NAMES.get(alike(cell)) for cell in cells}
     return {"lead_id", "created_time"} <= roles
+
+
+def begins_a_row(header: Sequence[str]) -> Callable[[Sequence[str]], bool]:
+    """Whether a row is a lead's, as far as that can be told before the columns are known: it has an id and a time."""
+    named = [place for place, name in enumerate(header) if _NAMES.get(alike(name)) == "lead_id"]
+
+    def has_an_id(cells: Sequence[str]) -> bool:
+        if any(a_kind(cell) == "lead_id" for cell in cells):
+            return True
+        return any(place < len(cells) and an_id(cells[place], "lead_id") for place in named)
+
+    return lambda cells: has_an_id(cells) and any(a_moment(cell) is not None for cell in cells)
 
 
 def known_names(cells: Iterable[str]) -> int:
@@ -150,7 +162,8 @@ def _others(names: Sequence[str], known: set[int]) -> tuple[list[tuple[int, str]
     questions: list[tuple[int, str]] = []
     extras: list[tuple[int, str]] = []
     last_of_metas = max(known)
-    status = next((place for place, name in enumerate(names) if alike(name) in _STATUS), len(names))
+    behind = range(last_of_metas + 1, len(names))
+    status = next((place for place in behind if alike(names[place]) in _STATUS), len(names))
     for place, name in enumerate(names):
         if place in known:
             continue

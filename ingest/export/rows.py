@@ -2,15 +2,15 @@
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
 
-from ingest.export.columns import Columns, is_a_header, known_names, read_columns
+from ingest.export.columns import Columns, begins_a_row, is_a_header, known_names, read_columns
 from ingest.export.refusals import NotAnExport, Reason, Refused
 from ingest.export.table import Record, Table
 from ingest.export.text import open_text
-from ingest.export.values import a_kind, a_moment, an_answer, an_id, is_rounded, lacks_its_offset, yes_or_no
+from ingest.export.values import a_moment, an_answer, an_id, is_rounded, lacks_its_offset, yes_or_no
 
 _DELIMITERS = "\t,;"
 _NONE = ("", "0")  # how an id says that there is none
@@ -60,7 +60,7 @@ class Export:
         text, self.encoding = open_text(chunks)
         self._table = Table(text)
         header, self.delimiter = _header(self._table)
-        self._table.begins_a_row = _beginning(header.cells)
+        self._table.begins_a_row = begins_a_row(header.cells)
         self._records = self._table.records(self.delimiter)
         next(self._records)  # the header again
         self._ahead: deque[Record] = deque()
@@ -86,7 +86,7 @@ class Export:
                 continue
             if not record.reason and is_a_header(record.cells):
                 try:
-                    self._table.begins_a_row = _beginning(record.cells)
+                    self._table.begins_a_row = begins_a_row(record.cells)
                     self._columns = self._read_columns(record.cells)
                 except NotAnExport:
                     yield _refused(record, "other-header")
@@ -121,22 +121,9 @@ def _header(table: Table) -> tuple[Record, str]:
         raise NotAnExport("broken-header")
     if _damage(header.cells):
         raise NotAnExport("not-text")
-    if _beginning(())(header.cells):
+    if begins_a_row(())(header.cells):
         raise NotAnExport("no-header")
     return header, delimiter
-
-
-def _beginning(header: Sequence[str]) -> Callable[[Sequence[str]], bool]:
-    """Whether a row is a lead's, as far as that can be told before the columns are known: it has an id and a time."""
-    named = [place for place, name in enumerate(header) if known_names([name]) and is_a_header([name, "created_time"])]
-
-    def begins(cells: Sequence[str]) -> bool:
-        has_id = any(a_kind(cell) == "lead_id" for cell in cells) or any(
-            place < len(cells) and an_id(cells[place], "lead_id") for place in named
-        )
-        return has_id and any(a_moment(cell) is not None for cell in cells)
-
-    return begins
 
 
 def _refused(record: Record, reason: Reason) -> Refused:

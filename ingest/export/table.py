@@ -69,7 +69,7 @@ class Table:
             except _Cut:
                 reason = "cut-off"
             else:
-                if not any(cells):
+                if not "".join(cells).strip():
                     continue
                 swallowed = len(lines.taken) > 1 and any(map(self._begins_a_row, lines.taken[1:]))
                 reason = "row-in-a-cell" if swallowed else None

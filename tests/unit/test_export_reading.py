@@ -110,7 +110,7 @@ def test_a_file_is_read_alike_however_it_is_cut() -> None:
 
 
 def test_a_last_line_may_have_no_end_and_blank_lines_are_none() -> None:
-    assert told(f"\n{table(row(1))}\n,,\n{row(2)}") == ["55459717045641541", "55459717045641542"]
+    assert told(f"\n{table(row(1))}\n,,\n \n{row(2)}") == ["55459717045641541", "55459717045641542"]
 
 
 def test_an_answer_may_span_lines_and_hold_separators_and_quotes() -> None:
@@ -176,6 +176,12 @@ def test_what_follows_the_status_is_a_question_only_by_a_standard_name() -> None
     (lead,) = taken(table(row(asked="jazz,Rosa,,CREATED,https://x,r@example.com,call again"), asked=asked))
     assert lead.questions == (("which_car?", "jazz"), ("full_name", "Rosa"), ("email", "r@example.com"))
     assert lead.extras == (("lead_status", "CREATED"), ("inbox_url", "https://x"), ("Notes of Tom", "call again"))
+
+
+def test_a_status_that_was_moved_to_the_front_ends_no_questions() -> None:
+    (lead,) = taken(f"lead_status,{HEADER},{ASKED}\nCREATED,{row()}\n")
+    assert lead.extras == (("lead_status", "CREATED"),)
+    assert lead.questions[0] == ("which_car?", "jazz")
 
 
 def test_names_are_known_in_any_case_and_with_spaces() -> None:

@@ -229,11 +229,37 @@ def test_a_token_that_leads_nowhere_is_a_sentence(
         newcomer.asks(lambda client, settings: owner_of(client, settings, given))
 
 
-def test_the_tokens_app_is_found_among_several(newcomer: Newcomer) -> None:
+@pytest.mark.parametrize("code", [None, 100])
+def test_the_tokens_app_is_found_among_several(newcomer: Newcomer, code: int | None) -> None:
+    """Meta tells an app of another app's token with #100 that it is, or says of which app it is."""
     app = newcomer.admin.app()
     newcomer.more["META_APP_SECRETS"] = f"{app.foreign_app_id}:{app.foreign_secret},{app.app_id}:{app.secret}"
+    if code is not None:
+        newcomer.admin.fault("error", endpoint="debug_token", app=app.foreign_app_id, code=code)
     owner = newcomer.asks(lambda client, settings: owner_of(client, settings, newcomer.token))
     assert (owner.app_id, owner.secret.get_secret_value()) == (app.app_id, app.secret)
+
+
+def test_a_token_of_none_of_our_apps_says_so(newcomer: Newcomer) -> None:
+    app = newcomer.admin.app()
+    newcomer.more["META_APP_SECRETS"] = f"{app.foreign_app_id}:{app.foreign_secret}"
+    newcomer.admin.fault("error", endpoint="debug_token", code=100)
+    with pytest.raises(NotDone, match=f"it is not of app {app.foreign_app_id}: make one for that app"):
+        newcomer.asks(lambda client, settings: owner_of(client, settings, newcomer.token))
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "said"),
+    [
+        ("oauth", "cannot be exchanged for one that lasts"),
+        ("accounts", "the pages of this token's person cannot be listed"),
+    ],
+)
+def test_a_refusal_halfway_leaves_no_file_and_says_what_to_do(newcomer: Newcomer, endpoint: str, said: str) -> None:
+    newcomer.admin.fault("error", endpoint=endpoint, code=4)
+    done = newcomer.add("--all", "--yes")
+    assert (done.returncode, newcomer.file.exists()) == (1, False)
+    assert f"{said}: Meta was asked too often: try again in" in done.stderr
 
 
 def test_a_pages_own_token_is_taken_for_that_page(newcomer: Newcomer) -> None:

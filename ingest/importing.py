@@ -136,8 +136,8 @@ class Importing:
             self._sort(file, row, form, wanted)
         if not wanted:
             return
-        if self._writing is not None:
-            await asyncio.to_thread(self._writing.look)
+        # What this run has written is among what it has seen.
+        if self._writing is not None and await asyncio.to_thread(self._writing.look):
             await asyncio.to_thread(self._index.refresh)
         for lead, where in (await asyncio.to_thread(self._index.of, list(wanted))).items():
             if where.has_as_much_as("EXPORT"):

@@ -109,10 +109,16 @@ class Writing:
         self._producer = producer
         self._topic = topics(DETAILS)
         self._looked: dict[int, int] = {}
+        self._alone: dict[int, int] | None = None  # where the log ends as long as nobody else writes
 
-    def look(self) -> None:
-        """Whoever refreshes the index after this knows of everything before it. ReadingError."""
+    def look(self) -> bool:
+        """Whether anybody else may have written since the look before: then the index is to be refreshed. ReadingError.
+
+        It knows of everything before this look then, and else of all but what was written here.
+        """
         self._looked = self._ends()
+        alone, self._alone = self._alone, self._looked
+        return self._looked != alone
 
     async def write(self, records: Sequence[Record]) -> Written:
         """Sends those of whose lead nothing was written since the look, one of each lead at most.
@@ -128,14 +134,16 @@ class Writing:
         erased = set(tail.erased())
         after = self._ends()
         # Where the log has grown by as many records as we sent, nobody else wrote.
-        if sum(after.values()) - sum(before.values()) != len(going):
+        alone = sum(after.values()) - sum(before.values()) == len(going)
+        if not alone:
             since = _Tail()
             since.take(self._reader.read(self._topic, before, after))
             ours = {record.key for record in going}
             covered = [tombstone for tombstone in since.covered() if tombstone.key in ours]
             await self._producer.deliver([_gone_again(tombstone) for tombstone in covered])
             erased |= {*since.erased(), *(tombstone.key for tombstone in covered)}
-        self._looked = before  # who writes twice without a look between spares what was written since
+        self._alone = after if alone and before == self._alone else None
+        self._looked = after if alone else before  # a second writing without a look between spares what came since
         wanted = {record.key: (record.key or b"").decode() for record in records}
         return Written(
             sent=len(going),

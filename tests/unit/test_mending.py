@@ -277,6 +277,30 @@ def test_others_who_write_other_leads_meanwhile_change_nothing() -> None:
     assert [received.value is None for received in cluster.on(DETAILS)].count(True) == 1
 
 
+def test_a_look_tells_whether_others_have_written_since_the_one_before() -> None:
+    cluster = Contested()
+    writing = Writing(cluster, cluster, cluster.topics)
+    looks: list[bool] = []
+
+    async def scenario() -> None:
+        looks.append(writing.look())  # nothing is known yet
+        for lead in ("1", "2"):
+            await writing.write([details("EXPORT", lead)])
+        looks.append(writing.look())
+        cluster.put(details("FULL"))
+        looks.append(writing.look())
+        looks.append(writing.look())
+        cluster.after = [details("FULL")]
+        await writing.write([details("EXPORT", "3")])
+        looks.append(writing.look())
+        cluster.put(details("FULL"))
+        await writing.write([details("EXPORT", "4")])
+        looks.append(writing.look())
+
+    asyncio.run(scenario())
+    assert looks == [True, False, True, False, True, True]
+
+
 def test_what_the_broker_does_not_take_is_not_counted() -> None:
     cluster = Cluster()
     cluster.refuses = DETAILS

@@ -69,12 +69,15 @@ class Canary:
         self._watch = watch
         self._limits = limits
         self._now = now
+        self._unfetched: tuple[Flight, SeesLeads] | None = None
 
     async def fly(self, form_id: str, page: PageAccess, stop: asyncio.Event) -> Flight:
         """One run. `stop` ends the waiting, and the test lead is deleted as ever."""
         if turned := self._turned(form_id, page):
             return turned
         try:
+            if still := await self._still_unfetched():
+                return still
             async with self._watch() as seen:
                 return await self._clear(form_id, page) or await self._fly(form_id, page, seen, stop)
         except GraphError as error:
@@ -112,7 +115,24 @@ class Canary:
             trace = await seen.look_back(lead_id)
         except ReadingError:
             return lost
-        return replace(lost, times=trace.times(asked_at), stuck=trace.stuck, told=trace.told_there)
+        lost = replace(lost, times=trace.times(asked_at), stuck=trace.stuck, told=trace.told_there)
+        if trace.unfetched:
+            self._unfetched = lost, seen
+        return lost
+
+    async def _still_unfetched(self) -> Flight | None:
+        """The flight that was lost because nobody fetched, while that is so: no other is made meanwhile.
+
+        Fetch will find as many leads missing as were deleted before it ran again, and takes several in a row for a
+        page that may not be read.
+        """
+        if self._unfetched is None:
+            return None
+        flight, seen = self._unfetched
+        if (await seen.look_back(flight.lead_id or "")).unfetched:
+            return flight
+        self._unfetched = None
+        return None
 
     def _turned(self, form_id: str, page: PageAccess) -> Flight | None:
         """A flight that ends before it begins, where the page may not be asked now: a canary is no lead."""

@@ -88,6 +88,11 @@ class Trace:
         return "fetch" if self.details is None else "map"
 
     @property
+    def unfetched(self) -> bool:
+        """Whether fetch has not even come to the notification."""
+        return self.stuck == "fetch" and self.told is None
+
+    @property
     def told_there(self) -> Told | None:
         """What was told of the lead by the stage that it did not pass."""
         return self.told if self.told is not None and self.told.stage == self.stuck else None

@@ -10,13 +10,14 @@ import stamina
 from pydantic import SecretStr
 
 from deploy.canary.flight import Canary
-from deploy.canary.judging import Flight, Limits, Times, Trace
+from deploy.canary.judging import Flight, Limits, Times, Told, Trace
 from deploy.canary.lookout import Arrival
 from ingest.meta.client import AskName
 from ingest.meta.errors import AccessLost, BadAsk, GraphError, Missing, OverBudget, Unavailable
 from ingest.meta.graph import Answer, Ask, JsonObject, Key, Load, Usage
 from ingest.meta.pages import PageAccess
 from ingest.reading import ReadingError
+from ingest.records import DETAILS, RAW, Received
 from processors.access import AccessStates, Standing, State
 from processors.governor import Governor
 
@@ -165,6 +166,42 @@ def test_one_that_does_not_come_is_looked_for_and_deleted() -> None:
     flight = scene.fly()
     assert (flight.outcome, flight.stuck, flight.times) == ("lost", "door", Times(asked_at=NOW))
     assert scene.meta.there == {}
+
+
+def on(topic: str) -> Received:
+    return Received(topic=topic, partition=0, offset=0, key=b"1001", value=b"x", headers=(), timestamp=NOW)
+
+
+def test_while_nobody_has_fetched_the_last_one_no_other_is_made() -> None:
+    """Each would be one more that is missing when fetch runs again: five in a row, and it parks the whole page."""
+    scene = Scene(timeout=0.01)
+    scene.sky.takes, scene.sky.trace = None, Trace(raw=on(RAW))
+    first = scene.fly()
+    assert (first.outcome, first.stuck, len(scene.meta.calls)) == ("lost", "fetch", 3)
+    assert scene.fly() == first
+    assert len(scene.meta.calls) == 3
+
+    scene.sky.trace = Trace(raw=on(RAW), told=Told(stage="fetch", fate="parked", reason="not-found"))
+    scene.sky.takes = 3_000
+    assert scene.fly().outcome == "in-time"
+    scene.sky.trace = Trace(raw=on(RAW))
+    assert scene.fly().outcome == "in-time", "what is over is not looked at again"
+
+
+@pytest.mark.parametrize(
+    "trace",
+    [
+        Trace(),
+        Trace(raw=on(RAW), details=on(DETAILS)),
+        Trace(raw=on(RAW), told=Told(stage="fetch", fate="waiting", reason="timeout")),
+    ],
+)
+def test_one_that_was_lost_elsewhere_does_not_keep_the_next_one_from_flying(trace: Trace) -> None:
+    scene = Scene(timeout=0.01)
+    scene.sky.takes, scene.sky.trace = None, trace
+    assert scene.fly().outcome == "lost"
+    scene.sky.takes = 3_000
+    assert scene.fly().outcome == "in-time"
 
 
 def test_one_that_cannot_even_be_looked_for_is_lost_and_deleted() -> None:

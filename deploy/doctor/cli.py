@@ -27,9 +27,9 @@ def doctor(
 ) -> None:
     """What is wrong with tokens, permissions, subscriptions, versions and clocks: by page, with what to do about it.
 
-    It asks Meta some five calls for each page, which count in the page's budget, and changes nothing. A few leads are
-    asked for, without their answers, to see that they can be read. Kafka, where it can be reached, tells what the
-    workers know. Exit code 1: something is wrong.
+    It makes some five calls to Meta for each page, which count in its budget, and changes nothing. A few leads are
+    asked for, without their answers, to see that they can be read. Kafka, where it is reached, tells what the workers
+    know. Exit code 1: something is wrong.
 
     Example: leadstream doctor --page 106777055130587
     """

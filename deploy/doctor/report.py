@@ -9,6 +9,7 @@ import typer
 from deploy.table import print_aligned
 from ingest.health import Finding, Severity
 
+_MANY = 20  # pages, or findings that are alike
 _WORST: tuple[Severity, ...] = ("wrong", "warning", "fine", "not-known")  # what is not known beside it spoils nothing
 _TITLES: dict[Severity, str] = {"wrong": "wrong", "warning": "warning", "not-known": "not known", "fine": "fine"}
 
@@ -42,13 +43,22 @@ def in_json(report: Report) -> str:
 
 
 def show(report: Report) -> None:
-    """For a person, on stdout."""
-    subjects = dict.fromkeys([*map(_subject, report.findings), *(f"page {page_id}" for page_id in report.pages)])
-    print_aligned(_row(subject, report.findings) for subject in sorted(subjects, key=_place))
+    """For a person, on stdout: of many pages those rows that are not fine, and of many alike the first ones."""
+    of: dict[str, list[Finding]] = {f"page {page_id}": [] for page_id in report.pages}
+    for finding in report.findings:
+        of.setdefault(_subject(finding), []).append(finding)
+    rows = [_row(subject, of[subject]) for subject in sorted(of, key=_place)]
+    fine = [row for row in rows if row[0].startswith("page ") and row[1] == "fine"]
+    if len(report.pages) > _MANY and fine:
+        rows = [row for row in rows if row not in fine] + [(_count(len(fine), "page"), "fine", "")]
+    print_aligned(rows)
     for severity in ("wrong", "warning", "not-known"):
+        alike: dict[tuple[str, str | None, str | None], list[Finding]] = {}
         for finding in report.findings:
             if finding.severity == severity:
-                _tell(finding)
+                alike.setdefault((finding.code, finding.causes, finding.do), []).append(finding)
+        for findings in alike.values():
+            _tell(findings)
     for sentence in report.not_looked_at:
         typer.echo(f"\nnot looked at: {sentence}")
     counts = {severity: sum(each.severity == severity for each in report.findings) for severity in _WORST}
@@ -58,23 +68,27 @@ def show(report: Report) -> None:
     typer.echo(f"\n{_count(len(report.pages), 'page')}: {said}")
 
 
-def _row(subject: str, findings: Sequence[Finding]) -> tuple[str, ...]:
+def _row(subject: str, findings: Sequence[Finding]) -> tuple[str, str, str]:
     """The subject, its worst state, and which findings make it so."""
-    own = [finding for finding in findings if _subject(finding) == subject]
-    if not own:
+    if not findings:
         return subject, _TITLES["not-known"], "-"
-    worst = min((finding.severity for finding in own), key=_WORST.index)
-    codes = dict.fromkeys(finding.code for finding in own if finding.severity == worst)
+    worst = min((finding.severity for finding in findings), key=_WORST.index)
+    codes = dict.fromkeys(finding.code for finding in findings if finding.severity == worst)
     return subject, _TITLES[worst], " ".join(codes)
 
 
-def _tell(finding: Finding) -> None:
-    typer.echo(f"\n{_TITLES[finding.severity]}: {_subject(finding)}, {finding.code}")
-    typer.echo(f"  {finding.what}")
-    if finding.causes:
-        typer.echo(f"  Causes: {finding.causes}")
-    if finding.do:
-        typer.echo(f"  Do: {finding.do}")
+def _tell(findings: Sequence[Finding]) -> None:
+    """Findings that cause the same, and of which the same is to be made."""
+    first = findings[0]
+    typer.echo(f"\n{_TITLES[first.severity]}: {first.code}")
+    for finding in findings[:_MANY]:
+        typer.echo(f"  {_subject(finding)}: {finding.what}")
+    if len(findings) > _MANY:
+        typer.echo(f"  and {len(findings) - _MANY} more, which --json names")
+    if first.causes:
+        typer.echo(f"  Causes: {first.causes}")
+    if first.do:
+        typer.echo(f"  Do: {first.do}")
 
 
 def _subject(finding: Finding) -> str:

@@ -16,7 +16,7 @@ from ingest.meta.graph import Answer, Ask, Key, Usage, ask_form
 from ingest.meta.pages import PageAccess
 from processors import patience
 from processors.access import Standing
-from processors.governor import Governor
+from processors.governor import FULL, Governor
 
 _LOOK_EVERY = 5.0  # seconds: a pause may be lifted, and a token be repaired, before its time
 _WHY = {
@@ -84,6 +84,7 @@ class Background:
 
     async def refused(self, page: PageAccess, error: OverBudget | Blocked | AccessLost) -> None:
         if isinstance(error, OverBudget | Blocked):
+            self._used[page.page_id] = FULL
             self._governor.refused_form(page, error)
         elif error.scope == "token":  # a dead token is dead for live leads too; of a page, this may be our edge's alone
             self._governor.refused(page, error, "")

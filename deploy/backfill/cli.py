@@ -161,7 +161,8 @@ async def _go(command: _Command, settings: _Settings, file: Path, index: Index |
                 typer.echo(json.dumps(in_json(outcome), indent=2))
             else:
                 show_plan(plan, unfound, meta.background.used)
-            typer.echo("Nothing was written. The same with --yes does it.", err=True)
+            more = " The same with --yes does it." if plan.edges else ""
+            typer.echo(f"Nothing was written.{more}", err=True)
             return not unfound
         plan.write()
         totals = [at_meta(edge) for edge in plan.edges]

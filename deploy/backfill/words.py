@@ -74,8 +74,9 @@ def show_plan(checkpoint: Checkpoint, unfound: Sequence[Unfound], used: Callable
                 cell(calls(edge, stand)),
             )
         )
-    print_aligned(rows)
-    typer.echo()
+    if checkpoint.edges:
+        print_aligned(rows)
+        typer.echo()
     typer.echo(_span(checkpoint))
     for page_id, edges in _by_page(checkpoint.edges).items():
         budget = _CALLS_PER_LEAD * sum(at_meta(edge) or 0 for edge in edges)
@@ -96,8 +97,13 @@ def show_report(outcome: Outcome) -> None:
         end = outcome.failed.get(edge, "done" if stand.done else "not begun")
         counts = (cell(at_meta(edge)), str(stand.read), str(stand.written), str(stand.here), str(stand.outside))
         rows.append((edge.kind, edge.edge_id, edge.page_id, _name(edge), *counts, end))
-    print_aligned(rows)
-    typer.echo()
+    if len(outcome.checkpoint.edges) > 1:
+        stands = [outcome.checkpoint.of(edge) for edge in outcome.checkpoint.edges]
+        sums = (sum(each) for each in zip(*((s.read, s.written, s.here, s.outside) for s in stands), strict=True))
+        rows.append(("all", "", "", "", "", *map(str, sums), ""))
+    if outcome.checkpoint.edges:
+        print_aligned(rows)
+        typer.echo()
     typer.echo(_span(outcome.checkpoint))
     for edge in outcome.checkpoint.edges:
         for line in _notes(edge, outcome.checkpoint.of(edge)):

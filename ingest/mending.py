@@ -4,8 +4,9 @@ Kafka keeps what was written last, so it is a matter of who writes last, and nob
 doors of whole leads ask the index of what is there, and write by `Writing`, which looks at the topic's tail before and
 after. What slips through all the same, a worker that read a lead again with fewer fields above all, the index finds:
 the newest record of a lead is poorer than an earlier one, with no tombstone between them. `mend` sends the richer one
-again, as it was: the same value and headers, and its timestamp, so that personal data is kept no longer. Where the
-poorer one came of a notification, that one gets the fate `duplicate`, reason `poorer`: nothing of it is left to see.
+again: its value and headers, and the timestamp of the poorer one in whose place it lies. So it is kept as long as that
+would have been, and whoever was answered in between finds the lead no older than that: with the timestamp that it had
+once, the account would look for those answers in vain.
 
 What can go wrong in between, of a lead that is about to be written here:
 
@@ -32,7 +33,7 @@ from typing import Protocol
 
 from ingest.kafka import Producer
 from ingest.reading import Offsets
-from ingest.records import DETAILS, Received, Record, Topics, fate_record
+from ingest.records import DETAILS, Received, Record, Topics
 
 _AT_ONCE = 500  # leads in one round; each record holds an answer and a form
 _TRIES = 5  # for a lead that others write just then
@@ -171,13 +172,12 @@ async def mend(index: FindsOutdone, reader: ReadsTopics, producer: Producer, top
             return Mended(leads=len(sent - left), gone=tuple(sorted(gone)), left=tuple(sorted(left)))
         tries.update(each.lead_id for each in batch)
         lying = _lying_at(reader, topics(DETAILS), batch)
-        richer = {each.lead_id: found for each in batch if (found := lying.get((each.partition, each.offset)))}
-        gone.update(each.lead_id for each in batch if each.lead_id not in richer)
-        # Told first: if we are killed in between, it is true of the poorer one that its lead was there before.
-        poorer = [found for each in batch if each.lead_id in richer and (found := lying.get(each.by))]
-        await producer.deliver([_told(each) for each in poorer if _was_fetched(each)])
-        written = await writing.write([_as_it_was(each) for each in richer.values()])
-        sent.update(richer.keys() - written.overtaken)
+        gone.update(each.lead_id for each in batch if (each.partition, each.offset) not in lying)
+        # Where the poorer one is gone, something newer came: the index knows of it next time.
+        pairs = [(lying.get((each.partition, each.offset)), lying.get(each.by)) for each in batch]
+        back = {richer.key: _in_place_of(poorer, richer) for richer, poorer in pairs if richer and poorer}
+        written = await writing.write([*back.values()])
+        sent.update({(key or b"").decode() for key in back} - written.overtaken)
 
 
 class _Tail:
@@ -227,23 +227,13 @@ def _lying_at(reader: ReadsTopics, topic: str, batch: Collection[IsOutdone]) -> 
     return found
 
 
-def _was_fetched(poorer: Received) -> bool:
-    """Whether it came of a notification. The account looks for what that one has become, and would find it nowhere."""
-    return not poorer.origin.startswith("details:")
-
-
-def _told(poorer: Received) -> Record:
-    lead = (poorer.key or b"").decode()
-    return fate_record(poorer, "duplicate", stage="fetch", reason="poorer", page_id=None, lead_id=lead)
-
-
-def _as_it_was(received: Received) -> Record:
+def _in_place_of(poorer: Received, richer: Received) -> Record:
     return Record(
         topic=DETAILS,
-        key=received.key,
-        value=received.value,
-        headers=received.headers,
-        timestamp=received.timestamp,
+        key=richer.key,
+        value=richer.value,
+        headers=richer.headers,
+        timestamp=poorer.timestamp,
     )
 
 

@@ -34,6 +34,7 @@ from typing import Protocol
 from ingest.kafka import Producer
 from ingest.reading import Offsets
 from ingest.records import DETAILS, Received, Record, Topics
+from ingest.whereabouts import Outdone
 
 _AT_ONCE = 500  # leads in one round; each record holds an answer and a form
 _TRIES = 5  # for a lead that others write just then
@@ -48,24 +49,6 @@ class ReadsTopics(Protocol):
     def read(self, topic: str, since: Offsets | None = None, until: Offsets | None = None) -> Iterator[Received]: ...
 
 
-class IsOutdone(Protocol):
-    """A lead whose newest details are poorer than those that lay at a place."""
-
-    @property
-    def lead_id(self) -> str: ...
-
-    @property
-    def partition(self) -> int: ...
-
-    @property
-    def offset(self) -> int: ...
-
-    @property
-    def by(self) -> tuple[int, int]:
-        """Partition and offset of the newest ones."""
-        ...
-
-
 class FindsOutdone(Protocol):
     """What is needed of the index."""
 
@@ -73,7 +56,7 @@ class FindsOutdone(Protocol):
         """Reads what is new on the topics."""
         ...
 
-    def outdone(self) -> Iterator[IsOutdone]:
+    def outdone(self) -> Iterator[Outdone]:
         """As of the last `refresh`."""
         ...
 
@@ -201,11 +184,11 @@ class _Tail:
         return (each for key, each in self.tombstones.items() if self.newest[key].value is not None)
 
 
-def _open(index: FindsOutdone, gone: Collection[str]) -> Iterator[IsOutdone]:
+def _open(index: FindsOutdone, gone: Collection[str]) -> Iterator[Outdone]:
     return (each for each in index.outdone() if each.lead_id not in gone)
 
 
-def _lying_at(reader: ReadsTopics, topic: str, batch: Collection[IsOutdone]) -> Mapping[tuple[int, int], Received]:
+def _lying_at(reader: ReadsTopics, topic: str, batch: Collection[Outdone]) -> Mapping[tuple[int, int], Received]:
     """What is still there of each lead, richer and poorer, by its place; what lies close together is read in one go."""
     wanted = {place: each.lead_id for each in batch for place in ((each.partition, each.offset), each.by)}
     spans: dict[int, list[tuple[int, int]]] = {partition: [] for partition in reader.bounds(topic)}

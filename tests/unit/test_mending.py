@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import pytest
 
@@ -10,6 +9,7 @@ from ingest.details import RICHNESS
 from ingest.kafka import NotAcknowledged
 from ingest.mending import Mended, Writing, Written, mend
 from ingest.records import DETAILS, Received, Record, header, headers
+from ingest.whereabouts import Outdone
 from schemas.shapes import Completeness
 from tests.cluster import Cluster
 
@@ -26,20 +26,12 @@ def tombstone(lead: str = LEAD) -> Record:
     return Record(topic=DETAILS, key=lead.encode(), value=None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    lead_id: str
-    partition: int
-    offset: int
-    by: tuple[int, int]
-
-
 class Index:
     """What the account's index tells, of a cluster in memory that is read from the start each time."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._found: list[Found] = []
+        self._found: list[Outdone] = []
 
     def refresh(self) -> None:
         best: dict[bytes | None, Received] = {}
@@ -51,7 +43,7 @@ class Index:
             elif received.key not in best or rank(received) >= rank(best[received.key]):
                 best[received.key] = received
         self._found = [
-            Found(
+            Outdone(
                 lead_id=(key or b"").decode(),
                 partition=received.partition,
                 offset=received.offset,
@@ -61,7 +53,7 @@ class Index:
             if rank(received) > rank(last[key])
         ]
 
-    def outdone(self) -> Iterator[Found]:
+    def outdone(self) -> Iterator[Outdone]:
         return iter(self._found)
 
 
@@ -203,9 +195,9 @@ def test_a_richer_one_that_was_compacted_away_is_told() -> None:
     class Remembers(Index):
         """Of a record that is no longer there; at its place is another lead's."""
 
-        def outdone(self) -> Iterator[Found]:
+        def outdone(self) -> Iterator[Outdone]:
             yield from super().outdone()
-            yield Found(
+            yield Outdone(
                 lead_id=LEAD, partition=place.partition, offset=place.offset, by=(poorer.partition, poorer.offset)
             )
 

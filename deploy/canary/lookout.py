@@ -107,8 +107,9 @@ class Lookout:
         ends = self._ends[RAW]
         place, at = int(partition), int(offset)
         with Reader(self._settings) as reader:
-            found = reader.read(self._topics(RAW), {**ends, place: at}, {**ends, place: at + 1})
-            return next(iter(found), None)
+            # To its end, though it is one record: a reading that is left open outlives its reader.
+            found = list(reader.read(self._topics(RAW), {**ends, place: at}, {**ends, place: at + 1}))
+        return found[0] if found else None
 
     def _look_back(self, lead_id: str) -> Trace:
         with Reader(self._settings) as reader:

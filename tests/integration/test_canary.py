@@ -98,6 +98,7 @@ def test_a_test_lead_flies_to_leads_and_to_no_crm_and_is_gone_from_meta(
     assert f'leadstream_canary_objective_seconds{{form_id="{form.form_id}"}} 20.0' in metrics
     assert 'leadstream_canary_seconds_count{stage="whole"} ' in metrics
     assert scheduled.stop() == 0
+    assert "Traceback" not in scheduled.log.read_text() + leadstream.said
     assert len(system.keys(CRM)) == 3
 
 

@@ -1,6 +1,6 @@
 """What a parent starts: one program, told to stop by SIGTERM or by its parent's end, telling its state every second.
 
-Not for people: `leadstream serve`, `leadstream work` and `leadstream connect watch` start it.
+Not for people: `leadstream serve`, `work`, `connect watch` and the commands with `--every` start it.
 """
 
 import asyncio

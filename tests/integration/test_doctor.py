@@ -217,8 +217,8 @@ TROUBLES = [
     Trouble("version-not-served", asking(META_API_VERSION="v20.0"), "serves v21.0 in place of v20.0", of_page=False),
     Trouble("version-not-served", asking(META_API_VERSION="v99.0"), "over or not there yet", of_page=False),
     Trouble("version-ends", asking(META_API_VERSION="v21.0"), "ends on 2027-01-21", of_page=False, severity="warning"),
-    Trouble("clock-skewed", lambda scene: scene.admin.set_clock(300), "300 s behind Meta's", of_page=False),
-    Trouble("clock-skewed", lambda scene: scene.admin.set_clock(-300), "300 s ahead of Meta's", of_page=False),
+    Trouble("clock-skewed", lambda scene: scene.admin.set_clock(300), "s behind Meta's", of_page=False),
+    Trouble("clock-skewed", lambda scene: scene.admin.set_clock(-300), "s ahead of Meta's", of_page=False),
     Trouble("meta-unanswered", asking(META_GRAPH_URL="http://127.0.0.1:9"), "no-connection", of_page=False),
 ]
 
@@ -271,6 +271,13 @@ def test_a_look_at_three_pages_is_three_posts_and_five_calls_for_each(scene: Sce
         "subscriptions": 1,
         **dict.fromkeys(("debug_token", "page", "subscribed_apps", "leadgen_forms", "leads"), 3),
     }
+
+
+def test_where_the_permission_is_missing_leads_are_not_even_tried(scene: Scene) -> None:
+    scene.admin.describe_token(scene.page.page_id, missing_scopes=["leads_retrieval"])
+    scene.admin.forget_calls()
+    scene.ask(scene.page.page_id)
+    assert scene.admin.calls(page=scene.page.page_id).by_endpoint == {"page": 1, "subscribed_apps": 1}
 
 
 def test_one_page_is_looked_at_alone(scene: Scene) -> None:

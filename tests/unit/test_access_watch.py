@@ -324,6 +324,16 @@ def test_a_token_that_the_workers_call_broken_is_only_asked_about() -> None:
     assert desk.told == [("1", {})]  # it is valid, and what it sees is not known: so what was told stays
 
 
+def test_what_is_wrong_with_everything_does_not_explain_a_page_that_was_not_asked() -> None:
+    desk = Desk()
+    desk.meta.fields["1"] = ["feed"]
+    desk.first_look()
+    desk.happen("token", "broken")
+    desk.meta.version = "v21.0"
+    desk.next_look()
+    assert desk.told == [("1", {"page-without-leadgen": "wrong"})]
+
+
 def test_a_page_that_is_broken_is_looked_at() -> None:
     """What is wrong with it is what is asked."""
     desk = Desk()
@@ -398,6 +408,16 @@ def test_of_several_workers_one_looks_at_each_page() -> None:
     assert Desk(*pages, held=()).first_look() == []
 
 
+def test_another_workers_pages_are_not_forgotten_by_this_one() -> None:
+    desk = Desk(page("1"))
+    desk.first_look()
+    desk.held = ()
+    desk.watch = desk.another()
+    desk.tokens.pages = []
+    desk.look(1)
+    assert desk.told == [("1", {})]
+
+
 def test_of_a_page_that_has_left_the_file_nothing_is_found_any_more() -> None:
     desk = Desk(page("1"), page("2"))
     desk.first_look()
@@ -434,6 +454,5 @@ def test_whether_a_page_may_be_asked_does_not_depend_on_its_health() -> None:
     states = AccessStates(secret=SecretStr("app secret"), clock=lambda: NOW)
     broken = {"state": "broken", "until": None, "reason": "r", "at": 1, "page_id": "1"}
     states.take("health:1", json.dumps(broken).encode())
-    states.take("health:1", None)
     assert list(states.unsettled()) == []
     assert states.of("health:1").state == "open"

@@ -12,6 +12,7 @@ from ingest.meta.graph import (
     Answer,
     Ask,
     Installed,
+    Key,
     LeadAccess,
     PageNode,
     Sample,
@@ -58,6 +59,16 @@ def test_a_token_is_asked_about_with_the_apps_own_in_a_body() -> None:
         "appsecret_proof": [appsecret_proof(APP_TOKEN, SECRET)],
     }
     assert posted["access_token"] == "7|app secret"
+
+
+def test_a_batch_is_opened_by_the_key_that_is_given_for_it() -> None:
+    """Meta answers nothing of a batch that a dead token opens."""
+    ask = (ask_lead_access("1"), Key(token=TOKEN))
+    posted = ask_batch([ask], opened_by=app_key("7", SECRET))
+    assert posted["access_token"] == "7|app secret"
+    assert posted["appsecret_proof"] == appsecret_proof(APP_TOKEN, SECRET)
+    assert "access_token=inspected" in json.loads(posted["batch"])[0]["relative_url"]
+    assert ask_batch([ask])["access_token"] == "inspected"
 
 
 def test_what_is_asked_about_a_token_does_not_show_it() -> None:

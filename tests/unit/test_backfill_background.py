@@ -181,6 +181,23 @@ def test_a_page_that_pauses_holds_up_no_other_though_there_is_one_turn_at_a_time
     assert order == ["2", "1"]
 
 
+def test_a_page_that_is_paused_while_it_waits_for_its_turn_goes_on_waiting() -> None:
+    world = World()
+
+    async def scenario() -> float:
+        async with asyncio.TaskGroup() as group, world.background.turn(TWO):
+            taken = group.create_task(take())
+            await asyncio.sleep(0)
+            await world.background.refused(ONE, OverBudget("business-limit", scope="page", regain_after=60))
+        return taken.result()
+
+    async def take() -> float:
+        async with world.background.turn(ONE):
+            return (world.now - NOW) / 1000
+
+    assert asyncio.run(scenario()) == 60
+
+
 def test_there_are_no_more_turns_at_a_time_than_there_may_be() -> None:
     world = World()
     open_, most = 0, 0

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -76,6 +77,7 @@ class Index:
     said: dict[str, Whereabouts] = field(default_factory=dict)
     seen: int = 0
     refreshes: int = 0
+    lingers: Callable[[], None] = lambda: None  # when it has read to the end
 
     def of(self, lead_ids: Collection[str]) -> Mapping[str, Whereabouts]:
         here = {
@@ -86,6 +88,7 @@ class Index:
     def refresh(self) -> None:
         self.refreshes += 1
         self.seen = len(self.broker.on(DETAILS))
+        self.lingers()
 
 
 class Forms:
@@ -192,6 +195,52 @@ def test_a_lead_that_came_live_meanwhile_is_seen_within_seconds() -> None:
     filling.broker.records.append(Record(topic=DETAILS, key=b"2", value=b"live"))
     filling.fill(a_page_takes=KNOWN_SECONDS + 1)
     assert filling.written == ["2", "1"]
+
+
+def test_a_lead_of_two_slices_is_written_by_the_first_though_both_are_read_at_once() -> None:
+    class Slow(Broker):
+        async def deliver(self, records: Sequence[Record]) -> None:
+            await asyncio.sleep(0.01)
+            await super().deliver(records)
+
+    filling = Filling(Meta(pages(["1", "2"])), broker=Slow())
+
+    async def to_the_end() -> Stand:
+        stands = [stand async for stand in filling.backfill.fill(WANTED, Stand())]
+        return stands[-1]
+
+    async def both() -> tuple[Stand, Stand]:
+        async with asyncio.TaskGroup() as group:
+            one, two = group.create_task(to_the_end()), group.create_task(to_the_end())
+        return one.result(), two.result()
+
+    one, two = asyncio.run(both())
+    assert (one.written, two.written, two.here, filling.written) == (2, 0, 2, ["1", "2"])
+
+
+def test_what_is_written_while_the_topics_are_read_is_not_forgotten() -> None:
+    """The reading had passed it by then: only the next one sees it."""
+    begun, goes_on = threading.Event(), threading.Event()
+    filling = Filling(Meta(pages(["1"], ["1"])))
+
+    def take_long() -> None:
+        begun.set()
+        goes_on.wait(5)
+
+    filling.index.lingers = take_long
+
+    async def scenario() -> None:
+        fills = [filling.backfill.fill(WANTED, Stand()) for _ in range(2)]
+        filling.seconds = KNOWN_SECONDS + 1
+        reads = asyncio.ensure_future(anext(fills[0]))
+        await asyncio.to_thread(begun.wait, 5)
+        await anext(fills[1])  # of the same lead, meanwhile
+        goes_on.set()
+        await reads
+        await anext(fills[1])
+
+    asyncio.run(scenario())
+    assert filling.written == ["1"]
 
 
 def test_no_cursor_is_told_before_the_broker_has_what_is_before_it() -> None:

@@ -122,6 +122,17 @@ def test_a_form_or_an_ad_whose_page_nobody_knows_is_tried_with_each_token() -> N
     assert unfound == [Unfound(kind="form", of="99", reason="not-found")]
 
 
+def test_a_form_that_another_pages_token_opens_too_is_read_with_its_own() -> None:
+    """As where one system user has a token for all pages: the budget is that of the form's page."""
+
+    class Open(Meta):
+        async def ask(self, name: AskName, ask: Ask, page: PageAccess) -> Answer:
+            return await super().ask(name, ask, PageAccess(page_id="2", token=page.token))
+
+    assert choose(Choice(forms=("21",)), Open(**META), Tokens("1", "2"))[0] == [("form", "21", "2")]
+    assert choose(Choice(forms=("21",)), Open(**META), Tokens("1"))[0] == [("form", "21", "1")]
+
+
 def test_a_named_page_says_whose_token_opens_a_form_or_an_ad_and_stands_for_none_of_its_forms() -> None:
     meta = Meta(**META)
     edges, unfound = choose(Choice(forms=("21",), ads=("211",), pages=("2",)), meta, Tokens("1", "2"))

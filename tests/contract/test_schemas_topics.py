@@ -21,6 +21,7 @@ README = (FOLDER / "README.md").read_text()
 COMMANDS = {
     *("serve", "work fetch", "work map", "work retry"),
     *("dead redrive", "parked release", "replay fetch", "replay map", "replay updates", "status", "doctor"),
+    "import",
 }
 
 

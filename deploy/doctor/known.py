@@ -5,7 +5,7 @@ Doctor works without it: what could not be read is a sentence.
 
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -41,11 +41,18 @@ def read_known(states: AccessStates) -> Known:
         with Reader(settings) as reader:
             for received in reader.read(topics(ACCESS)):
                 states.follow(received)
-            without = _newest(_tail(reader, topics(OTHER), _NEWEST_OTHER), _names_no_lead)
-            with_ = _newest(_tail(reader, topics(RAW), _NEWEST_RAW), _is_of_the_door)
+            # The second reading of a reader ends the first.
+            other = list(_tail(reader, topics(OTHER), _NEWEST_OTHER))
+            found = evidence(_tail(reader, topics(RAW), _NEWEST_RAW), other)
     except ReadingError as error:
         return Known(missing=f"Kafka was not read: {error}")
-    return Known(evidence=Evidence(with_values=with_, without_values=without))
+    return Known(evidence=found)
+
+
+def evidence(raw: Iterable[Received], other: Iterable[Received]) -> Evidence:
+    """What records on raw and on `meta.webhook.other` tell of notifications with and without values."""
+    with_values = _newest(received for received in raw if received.header("source") == "webhook")
+    return Evidence(with_values=with_values, without_values=_newest(filter(_names_no_lead, other)))
 
 
 def _tail(reader: Reader, topic: str, most: int) -> Iterator[Received]:
@@ -53,10 +60,10 @@ def _tail(reader: Reader, topic: str, most: int) -> Iterator[Received]:
     return reader.read(topic, since)
 
 
-def _newest(records: Iterator[Received], is_wanted: Callable[[Received], bool]) -> dict[str, int]:
+def _newest(records: Iterable[Received]) -> dict[str, int]:
     found: dict[str, int] = {}
     for received in records:
-        if received.key is not None and is_wanted(received):
+        if received.key is not None:
             page_id = received.key.decode("utf-8", "replace")
             found[page_id] = max(found.get(page_id, 0), received.timestamp)
     return found
@@ -67,10 +74,6 @@ def _names_no_lead(received: Received) -> bool:
         entry = json.loads(received.value or b"")
         return isinstance(entry, dict) and "changed_fields" in entry
     return False
-
-
-def _is_of_the_door(received: Received) -> bool:
-    return received.header("source") == "webhook"
 
 
 def _is_reachable(servers: str) -> bool:

@@ -1,14 +1,16 @@
-"""What the workers have been told stands beside its cause, and is wrong by itself only where there is none."""
+"""What Kafka knows: what the workers were told is wrong by itself only where nothing else explains it."""
 
 import json
 
 import pytest
 from pydantic import SecretStr
 
+from deploy.doctor.known import evidence
 from deploy.doctor.standings import add_standings
 from ingest.health import Finding, found
 from ingest.meta.errors import Scope
 from ingest.meta.pages import PageAccess
+from ingest.records import OTHER, RAW, Received
 from processors.access import AccessStates, State
 
 NOW = 1_795_000_000_000
@@ -48,3 +50,27 @@ def test_leads_that_are_missing_though_they_may_be_read_are_a_sign_of_developmen
     codes = [code for code, *_ in told("page", "doubtful", "not-found", granted, MODE)]
     assert codes == ["lead-access-granted", "app-mode-suspected", "access-doubtful"]
     assert [code for code, *_ in told("page", "doubtful", "not-found", MODE)] == ["app-mode-unknown", "access-doubtful"]
+
+
+def received(topic: str, page_id: str | None, value: str, at: int, source: str = "webhook") -> Received:
+    return Received(
+        topic=topic,
+        partition=0,
+        offset=at,
+        key=None if page_id is None else page_id.encode(),
+        value=value.encode(),
+        headers=(("source", source.encode()),),
+        timestamp=at,
+    )
+
+
+def test_only_what_came_to_the_door_is_evidence_of_what_comes_there() -> None:
+    raw = [received(RAW, "1", "{}", 5), received(RAW, "1", "{}", 3), received(RAW, "2", "{}", 9, "reconcile")]
+    other = [
+        received(OTHER, "1", '{"id":"1","changed_fields":["leadgen"]}', 4),
+        received(OTHER, "1", '{"field":"feed","value":{"changed_fields":1}}', 8),
+        received(OTHER, "2", "not JSON", 8),
+        received(OTHER, None, '{"changed_fields":[]}', 8),
+    ]
+    found_ = evidence(raw, other)
+    assert (found_.with_values, found_.without_values) == ({"1": 5}, {"1": 4})

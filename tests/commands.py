@@ -24,7 +24,7 @@ class Commands:
             cwd=self._folder,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         self.said += done.stdout + done.stderr

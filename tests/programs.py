@@ -39,7 +39,7 @@ class Program:
                 start_new_session=True,
             )
 
-    def wait_ready(self, seconds: float = 60.0) -> "Program":
+    def wait_ready(self, seconds: float = 120.0) -> "Program":
         """Returns when the admin port says that all children are ready."""
         eventually(lambda: self.asked("ready")[0] == 200, seconds, f"{self.name} ready")
         return self
@@ -92,7 +92,7 @@ class Program:
     def has_ended(self) -> bool:
         return self._process.poll() is not None
 
-    def ended(self, seconds: float = 20.0) -> int:
+    def ended(self, seconds: float = 60.0) -> int:
         """The exit code of a program that ends by itself."""
         return self._process.wait(seconds)
 

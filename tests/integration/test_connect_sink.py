@@ -121,7 +121,7 @@ def test_rows_are_the_records_whatever_is_in_them(topic: CrmTopic, sink: Sink) -
     codec = topic.schema(schema())
     topic.put({str(record["lead_id"]): codec.encode(record) for record in records})
     sink.start()
-    eventually(lambda: len(sink.rows()) == len(records), 60, "the rows")
+    eventually(lambda: len(sink.rows()) == len(records), 120, "the rows")
     assert sink.rows() == {str(record["lead_id"]): in_the_table(record) for record in records}
     assert sink.columns() == {
         "lead_id": "text",
@@ -145,17 +145,17 @@ def test_a_newer_record_replaces_a_grown_schema_adds_a_column_and_a_tombstone_de
     codec = topic.schema(schema())
     topic.put({lead: codec.encode(a_record(lead, name="before")) for lead in "123"})
     sink.start()
-    eventually(lambda: len(sink.rows()) == 3, 60, "the rows")
+    eventually(lambda: len(sink.rows()) == 3, 120, "the rows")
     grown = topic.schema(schema(budget="double", marks={"type": "array", "items": "string"}))
     topic.put({"2": grown.encode(a_record("2", name="after", budget=1.5, marks=["x"])), "3": None, "unheard of": None})
-    eventually(lambda: set(sink.rows()) == {"1", "2"}, 60, "the deletion")
-    eventually(lambda: sink.rows()["2"]["name"] == "after", 60, "the newer record")
+    eventually(lambda: set(sink.rows()) == {"1", "2"}, 120, "the deletion")
+    eventually(lambda: sink.rows()["2"]["name"] == "after", 120, "the newer record")
     assert sink.rows() == {
         "1": a_record("1", name="before", budget=None, marks=None),
         "2": a_record("2", name="after", budget=1.5, marks=["x"]),
     }
     topic.put({"1": codec.encode(a_record("1", name="by an older writer"))})
-    eventually(lambda: sink.rows()["1"]["name"] == "by an older writer", 60, "that both are written")
+    eventually(lambda: sink.rows()["1"]["name"] == "by an older writer", 120, "that both are written")
     assert sink.state() == "RUNNING"
 
 
@@ -166,7 +166,7 @@ def test_a_table_with_the_key_alone_is_filled_though_a_tombstone_comes_first(top
     sink.start()
     codec = topic.schema(schema())
     topic.put({"2": codec.encode(a_record("2", name="x"))})
-    eventually(lambda: sink.rows() == {"2": a_record("2", name="x")}, 60, "the row")
+    eventually(lambda: sink.rows() == {"2": a_record("2", name="x")}, 120, "the row")
 
 
 def test_a_column_of_yours_with_a_zone_holds_the_moment(topic: CrmTopic, sink: Sink) -> None:
@@ -175,7 +175,7 @@ def test_a_column_of_yours_with_a_zone_holds_the_moment(topic: CrmTopic, sink: S
     moment = datetime(2026, 11, 24, 23, 59, 59, 123000, tzinfo=UTC)
     topic.put({"1": topic.schema(schema()).encode(a_record("1", asked_at=moment))})
     sink.start()
-    eventually(lambda: sink.rows() == {"1": a_record("1", asked_at=moment)}, 60, "the row")
+    eventually(lambda: sink.rows() == {"1": a_record("1", asked_at=moment)}, 120, "the row")
 
 
 def test_the_password_is_told_to_nobody(world: Sandbox, topic: CrmTopic, sink: Sink) -> None:
@@ -205,37 +205,37 @@ def test_nothing_is_lost_while_database_registry_and_connect_end(
     sink.start(flush_max_retries="1", flush_retry_delay_ms="200")
     watching = watch("--limit", "3", "--within", "4").wait_ready()
     more()
-    eventually(all_written, 60, "the first rows")
+    eventually(all_written, 120, "the first rows")
 
     world.part("postgres").stop()
     more()
-    eventually(sink.has_failed, 60, "the task fails without its database")
+    eventually(sink.has_failed, 120, "the task fails without its database")
     world.up(["postgres"])
-    eventually(all_written, 60, "the rows of a database that was stopped")
+    eventually(all_written, 120, "the rows of a database that was stopped")
 
     world.part("postgres").kill()
     more()
     world.up(["postgres"])
-    eventually(all_written, 60, "the rows of a database that was killed")
+    eventually(all_written, 120, "the rows of a database that was killed")
 
     grown = topic.schema(schema(extra="string"))
     world.part("registry").kill()
     records = {f"{n}": a_record(f"{n}", name=f"Lead {n}", extra="x") for n in range(150, 200)}
     topic.put({lead: grown.encode(record) for lead, record in records.items()})
     written |= records
-    eventually(sink.has_failed, 60, "the task fails on a schema that it cannot look up")
+    eventually(sink.has_failed, 120, "the task fails on a schema that it cannot look up")
     world.up(["registry"])
-    eventually(all_written, 60, "the rows after the registry was away")
+    eventually(all_written, 120, "the rows after the registry was away")
 
     world.part("connect").kill()
     more()
-    eventually(lambda: '"connect.unreachable"' in watching.log.read_text(), 30, "that Connect is missed")
-    eventually(lambda: watching.asked("ready")[0] == 503, 30, "that it says so")
+    eventually(lambda: '"connect.unreachable"' in watching.log.read_text(), 120, "that Connect is missed")
+    eventually(lambda: watching.asked("ready")[0] == 503, 120, "that it says so")
     world.up(["connect"])
-    eventually(all_written, 60, "the rows after Connect was killed")
+    eventually(all_written, 120, "the rows after Connect was killed")
     watching.wait_ready()
 
-    eventually(lambda: '"connect.recovered"' in watching.log.read_text(), 30, "that it recovered")
+    eventually(lambda: '"connect.recovered"' in watching.log.read_text(), 120, "that it recovered")
     assert f'leadstream_connect_failed{{connector="{sink.name}"}} 0.0' in watching.metrics()
     assert f'leadstream_connect_restarts_total{{connector="{sink.name}"}}' in watching.metrics()
     assert watching.stop() == 0
@@ -249,11 +249,11 @@ def test_a_record_that_the_database_refuses_stops_its_partition_with_an_alarm_un
     good = {lead: codec.encode(a_record(lead, name="good")) for lead in "0123456789"}
     sink.start(flush_max_retries="1", flush_retry_delay_ms="200")
     topic.put({"0": good["0"]})
-    eventually(lambda: set(sink.rows()) == {"0"}, 60, "the row")
+    eventually(lambda: set(sink.rows()) == {"0"}, 120, "the row")
     watching = watch("--limit", "2", "--within", "60").wait_ready()
     topic.put({"bad": codec.encode(a_record("bad", name=f"{PLANTED}\0"))})
     topic.put(good)
-    eventually(lambda: '"connect.given-up"' in watching.log.read_text(), 60, "the alarm")
+    eventually(lambda: '"connect.given-up"' in watching.log.read_text(), 120, "the alarm")
     assert f'leadstream_connect_failed{{connector="{sink.name}"}} 1.0' in watching.metrics()
     assert f'leadstream_connect_restarts_total{{connector="{sink.name}"}} 2.0' in watching.metrics()
     assert "org.postgresql.util.PSQLException" in watching.log.read_text()
@@ -261,19 +261,19 @@ def test_a_record_that_the_database_refuses_stops_its_partition_with_an_alarm_un
     assert "Planted" not in watching.log.read_text()
 
     skip_one(sink)
-    eventually(lambda: set(sink.rows()) == set(good), 60, "the good ones")
-    eventually(lambda: '"connect.recovered"' in watching.log.read_text(), 30, "the end of the alarm")
+    eventually(lambda: set(sink.rows()) == set(good), 120, "the good ones")
+    eventually(lambda: '"connect.recovered"' in watching.log.read_text(), 120, "the end of the alarm")
     topic.put({"bad": codec.encode(a_record("bad", name="put right"))})
-    eventually(lambda: sink.rows().get("bad", {}).get("name") == "put right", 60, "the record that was put right")
+    eventually(lambda: sink.rows().get("bad", {}).get("name") == "put right", 120, "the record that was put right")
 
 
 def skip_one(sink: Sink) -> None:
     """As deploy/connect/README.md tells it: one record at a time shows the one that cannot be written."""
     sink.start(consumer_override_max_poll_records="1", batch_size="1")
     sink.ask("POST", "restart?includeTasks=true&onlyFailed=true")
-    eventually(sink.has_failed, 60, "the failure, alone")
+    eventually(sink.has_failed, 120, "the failure, alone")
     sink.ask("PUT", "stop")
-    eventually(lambda: sink.state() == "", 60, "the stop")
+    eventually(lambda: sink.state() == "", 120, "the stop")
     [at] = sink.ask("GET", "offsets")["offsets"]
     at["offset"]["kafka_offset"] += 1
     sink.ask("PATCH", "offsets", {"offsets": [at]})
@@ -321,13 +321,13 @@ def test_the_table_holds_exactly_the_leads_after_traffic_a_killed_worker_a_repla
     worker = system.start("work", "map").wait_ready()
 
     job = system.graph.deliver(system.webhook, 120, rate=60).job
-    eventually(lambda: len(sink.rows()) > 20, 60, "the first rows")
-    eventually(worker.kill_child, 10, "a worker that is killed under way")
+    eventually(lambda: len(sink.rows()) > 20, 120, "the first rows")
+    eventually(worker.kill_child, 120, "a worker that is killed under way")
     system.graph.wait(job)
     leads = set(system.graph.acknowledged())
     eventually(lambda: set(sink.rows()) == leads, 90, "a row for every lead")
     first = newest(system)
-    eventually(lambda: sink.rows() == first, 60, "rows as the topic has them")
+    eventually(lambda: sink.rows() == first, 120, "rows as the topic has them")
 
     worker.stop()
     before = len(system.records(CRM_TOPIC))
@@ -336,16 +336,16 @@ def test_the_table_holds_exactly_the_leads_after_traffic_a_killed_worker_a_repla
     )
     assert replayed.returncode == 0
     worker = system.start("work", "map").wait_ready()
-    eventually(lambda: len(system.records(CRM_TOPIC)) >= before + len(leads), 60, "every lead mapped again")
-    eventually(lambda: sink.offsets() == len(system.records(CRM_TOPIC)), 60, "all of it read by the sink")
+    eventually(lambda: len(system.records(CRM_TOPIC)) >= before + len(leads), 120, "every lead mapped again")
+    eventually(lambda: sink.offsets() == len(system.records(CRM_TOPIC)), 120, "all of it read by the sink")
     assert sink.rows() == first
 
     (folder / "sales.yaml").write_text(f"{MAPPING}  page:\n    doc: Its page.\n    from: [{{lead: page_id}}]\n")
     system.apply_topics()
-    eventually(lambda: worker.log.read_text().count('"mapping.read"') >= 2, 30, "the grown file in force")
+    eventually(lambda: worker.log.read_text().count('"mapping.read"') >= 2, 120, "the grown file in force")
     system.graph.wait(system.graph.deliver(system.webhook, 10).job)
     later = set(system.graph.acknowledged()) - leads
-    eventually(lambda: set(sink.rows()) == leads | later, 60, "a row for every later lead")
+    eventually(lambda: set(sink.rows()) == leads | later, 120, "a row for every later lead")
     assert {lead: row["page"] is not None for lead, row in sink.rows().items()} == {
         **dict.fromkeys(leads, False),
         **dict.fromkeys(later, True),
@@ -355,7 +355,7 @@ def test_the_table_holds_exactly_the_leads_after_traffic_a_killed_worker_a_repla
     producer = Producer({"bootstrap.servers": system.env["KAFKA_BOOTSTRAP_SERVERS"], "partitioner": "murmur2_random"})
     producer.produce(system.topics(DETAILS), None, erased.encode())
     assert producer.flush(30) == 0
-    eventually(lambda: set(sink.rows()) == (leads | later) - {erased}, 60, "the row of an erased lead gone")
+    eventually(lambda: set(sink.rows()) == (leads | later) - {erased}, 120, "the row of an erased lead gone")
     assert sink.rows() == newest(system)
     sink.delete()
 

@@ -55,7 +55,7 @@ def test_leads_that_died_of_a_field_that_nobody_might_read_arrive_after_the_repa
     system.graph.wait(system.graph.deliver(system.webhook, 5, page=page.page_id).job)
     leads = system.graph.acknowledged()
     assert system.graph.send(system.webhook, "one_bad_change", form=system.graph.pages()[1].form_ids[0]).status == "200"
-    eventually(lambda: len(system.records(DEAD)) == 6, 30, "five dead leads and a change that could not be read")
+    eventually(lambda: len(system.records(DEAD)) == 6, 60, "five dead leads and a change that could not be read")
 
     assert states(leadstream, "--page", page.page_id, "--reason", "bad-field") == {(lead, "open"): 1 for lead in leads}
     system.graph.hide_fields(page.page_id, [])
@@ -65,7 +65,7 @@ def test_leads_that_died_of_a_field_that_nobody_might_read_arrive_after_the_repa
     assert [left["stage"] for left in plan["leave"]] == ["ingest"]
     assert system.records(AGAIN) == []
     assert leadstream("dead", "redrive", "--yes").returncode == 0
-    eventually(lambda: set(leads) <= system.keys(LEADS), 30, "the dead leads on leads.v1")
+    eventually(lambda: set(leads) <= system.keys(LEADS), 60, "the dead leads on leads.v1")
     assert {newest(system, LEADS)[lead].origin for lead in leads} == {record.origin for record in system.records(AGAIN)}
 
     again = leadstream("dead", "redrive", "--yes")
@@ -74,7 +74,7 @@ def test_leads_that_died_of_a_field_that_nobody_might_read_arrive_after_the_repa
     assert states(leadstream, "--stage", "fetch") == {(lead, "superseded"): 1 for lead in leads}
 
     system.put(Record(topic=DETAILS, key=b"4711", value=f"no frame: {ANSWER}".encode()))
-    eventually(lambda: states(leadstream, "--stage", "map") == {("4711", "open"): 1}, 20, "map has a dead letter")
+    eventually(lambda: states(leadstream, "--stage", "map") == {("4711", "open"): 1}, 60, "map has a dead letter")
     assert ANSWER not in leadstream.said
     [of_map] = leadstream.asked("dead", "list", "--stage", "map")["letters"]
     shown = leadstream("dead", "show", of_map["at"], "--raw")
@@ -82,7 +82,7 @@ def test_leads_that_died_of_a_field_that_nobody_might_read_arrive_after_the_repa
     assert "a person's answers" in shown.stderr
     assert leadstream("dead", "redrive", "--stage", "map", "--yes").returncode == 0
     both = {("4711", "superseded"): 1, ("4711", "open"): 1}
-    eventually(lambda: states(leadstream, "--stage", "map") == both, 20, "no repair, so it died again")
+    eventually(lambda: states(leadstream, "--stage", "map") == both, 60, "no repair, so it died again")
     copies = [record for record in system.records(DETAILS) if record.key == b"4711"]
     assert len({(record.value, record.timestamp) for record in copies}) == 1
 
@@ -115,7 +115,7 @@ def test_leads_that_one_mapping_file_fails_for_are_on_its_topic_once_the_file_is
         counts: dict[str, int] = told["map"][f"{CRM}{target}.v1"]
         return counts
 
-    eventually(lambda: "unread" not in counts("strict"), 20, "every offset committed")
+    eventually(lambda: "unread" not in counts("strict"), 60, "every offset committed")
     died = {row["lead"] for row in leadstream.asked("dead", "list", "--target", "strict.v1")["letters"]}
     assert 0 < len(died) < len(leads)
     assert system.keys(f"{CRM}strict.v1") == leads - died
@@ -133,11 +133,11 @@ def test_leads_that_one_mapping_file_fails_for_are_on_its_topic_once_the_file_is
     ]
 
     write(mappings, "strict", f"email: {email}", f"budget: {budget % 'false'}")
-    eventually(lambda: worker.log.read_text().count('"mapping.read"') == 3, 20, "the mended file is in force")
+    eventually(lambda: worker.log.read_text().count('"mapping.read"') == 3, 60, "the mended file is in force")
     before = len(system.records(DETAILS))
     assert leadstream("dead", "redrive", "--target", "strict.v1", "--yes").returncode == 0
-    eventually(lambda: system.keys(f"{CRM}strict.v1") == leads, 30, "every lead for the mended file")
-    eventually(lambda: counts("strict") == {"mapped": len(leads)}, 20, "every offset committed")
+    eventually(lambda: system.keys(f"{CRM}strict.v1") == leads, 60, "every lead for the mended file")
+    eventually(lambda: counts("strict") == {"mapped": len(leads)}, 60, "every offset committed")
     assert counts("all") == {"mapped": len(leads)}
     assert states(leadstream) == {(lead, "redriven"): 1 for lead in died}
     assert leadstream.asked("status")["dead"] == []
@@ -165,7 +165,7 @@ def test_a_chosen_lead_is_fetched_again_and_a_chosen_answer_is_mapped_without_me
         program.wait_ready()
     system.graph.wait(system.graph.deliver(system.webhook, 6, changes_per_post=3).job)
     leads = system.graph.acknowledged()
-    eventually(lambda: set(leads) <= system.keys(LEADS), 30, "the leads")
+    eventually(lambda: set(leads) <= system.keys(LEADS), 60, "the leads")
     before, first = decoded(system), newest(system, LEADS)
     calls = system.graph.lead_calls()
     chosen = leads[0]
@@ -173,7 +173,7 @@ def test_a_chosen_lead_is_fetched_again_and_a_chosen_answer_is_mapped_without_me
     planned = leadstream.asked("replay", "fetch", "--lead", chosen)
     assert (planned["records"], len(system.records(AGAIN))) == (1, 0)
     assert leadstream("replay", "fetch", "--lead", chosen, "--yes").returncode == 0
-    eventually(lambda: newest(system, LEADS)[chosen].offset > first[chosen].offset, 20, "the lead came again")
+    eventually(lambda: newest(system, LEADS)[chosen].offset > first[chosen].offset, 60, "the lead came again")
     assert system.graph.lead_calls() == calls | {chosen: calls[chosen] + 1}
     assert {**decoded(system), chosen: untimed(decoded(system)[chosen])} == {**before, chosen: untimed(before[chosen])}
     assert newest(system, LEADS)[chosen].origin == first[chosen].origin
@@ -183,7 +183,7 @@ def test_a_chosen_lead_is_fetched_again_and_a_chosen_answer_is_mapped_without_me
     second, total = newest(system, LEADS), system.graph.calls().total
     assert leadstream.asked("replay", "map", "--page", str(page))["records"] == len(of_page)
     assert leadstream("replay", "map", "--page", str(page), "--yes").returncode == 0
-    eventually(lambda: len(system.records(LEADS)) == 7 + len(of_page), 20, "the page's leads were mapped again")
+    eventually(lambda: len(system.records(LEADS)) == 7 + len(of_page), 60, "the page's leads were mapped again")
     third = newest(system, LEADS)
     assert {lead for lead in leads if third[lead].offset > second[lead].offset} == of_page
     assert {lead: (it.value, it.timestamp) for lead, it in third.items()} == {

@@ -42,7 +42,7 @@ class Demo:
     def run(self, *arguments: str) -> tuple[int, str, str]:
         """Exit code, stdout, stderr."""
         process = self.start(*arguments)
-        out, err = process.communicate(timeout=180)
+        out, err = process.communicate(timeout=600)
         return process.returncode, out, err
 
     def running(self) -> list[str]:
@@ -56,7 +56,7 @@ class Demo:
             cwd=self.home.parent,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=True,
         ).stdout
 
@@ -121,12 +121,12 @@ def test_it_leaves_nothing_on_a_cluster_that_stays_and_nothing_running_when_inte
     process = demo.start()
     eventually(lambda: demo.running() == list(STARTED), 60, "all programs to run")
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "are deleted from your Kafka" in out
     assert "Nothing is left running." in out
     assert demo.running() == []
-    eventually(lambda: topics(bootstrap) == before, 15, "what the controller has deleted gone from every broker's list")
+    eventually(lambda: topics(bootstrap) == before, 60, "what the controller has deleted gone from every broker's list")
 
 
 def test_what_cannot_be_is_a_sentence_with_the_logs_and_leaves_nothing_running(demo: Demo, registry_url: str) -> None:

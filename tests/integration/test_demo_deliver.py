@@ -69,7 +69,7 @@ def told(out: str) -> dict[str, str]:
 
 def test_what_was_sent_and_how_it_was_answered_is_told_at_the_end(sandbox: Sandbox, door: Door) -> None:
     process = start(sandbox, door, "--leads", "95", "--per-post", "10", "--pages", "100")
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     table = told(out)
     assert table.pop("seconds")
@@ -87,7 +87,7 @@ def test_what_was_sent_and_how_it_was_answered_is_told_at_the_end(sandbox: Sandb
 def test_a_refused_post_is_sent_again_and_counted(sandbox: Sandbox, door: Door) -> None:
     door.statuses = [503, 200]
     process = start(sandbox, door, "--leads", "1")
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=120)
     table = told(out)
     assert (process.returncode, door.posts) == (0, 2)
     assert (table["answered 503"], table["answered 200"], table["sent again"]) == ("1", "1", "1")
@@ -97,9 +97,9 @@ def test_ctrl_c_ends_the_sending_too(sandbox: Sandbox, door: Door) -> None:
     graph = GraphAdmin(sandbox.env()["META_GRAPH_URL"])
     graph.reset()  # the next delivery is its first
     process = start(sandbox, door, "--leads", "1000", "--per-post", "1", "--rate", "20")
-    eventually(lambda: door.posts > 0, 30, "the first POST")
+    eventually(lambda: door.posts > 0, 60, "the first POST")
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=120)
     assert process.returncode == 1
     assert told(out)["leads made"] == "1000"
     job = graph.progress(0)
@@ -112,7 +112,7 @@ def test_without_a_sandbox_it_says_what_to_start(tmp_path: Path) -> None:
         [LEADSTREAM, "sandbox", "deliver", "--home", str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 1

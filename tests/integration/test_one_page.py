@@ -72,7 +72,7 @@ def test_a_throttled_page_costs_the_others_no_time_and_is_not_called_before_its_
     assert len(during) > 500
     after = seconds_to_details(during)
     print(f"\np99 of the others: {p99(before):.3f} s before, {p99(after):.3f} s beside it; {refused} calls refused")  # noqa: T201
-    assert p99(after) < 2 * p99(before) + 0.5
+    assert p99(after) < 2 * p99(before) + 2  # behind the throttled page it would be the rest of its minute
     assert Counter(fate for fate, _ in fates(system).values()).keys() == {"fetched"}
 
 

@@ -21,7 +21,7 @@ def parked_leads(system: System, page: PageInfo, count: int) -> Sequence[str]:
     """So many leads of a page whose token is dead, each parked once."""
     system.graph.kill_token(page.page_id)
     system.graph.wait(system.graph.deliver(system.webhook, count, page=page.page_id, duplicates=0.0).job)
-    eventually(lambda: len(system.records(PARKED)) == count, 30, "all of the page's leads are parked")
+    eventually(lambda: len(system.records(PARKED)) == count, 60, "all of the page's leads are parked")
     return system.graph.acknowledged()
 
 
@@ -50,7 +50,7 @@ def test_leads_of_a_dead_token_are_listed_and_released_once_it_lives_again(
     page, other = system.graph.pages()[:2]
     leads = parked_leads(system, page, 20)
     system.graph.wait(system.graph.deliver(system.webhook, 5, page=other.page_id).job)
-    eventually(lambda: len(system.keys(DETAILS)) == 5, 30, "the other page's leads")
+    eventually(lambda: len(system.keys(DETAILS)) == 5, 60, "the other page's leads")
 
     listed = leadstream.asked("parked", "list")
     assert sorted(row["lead"] for row in listed["records"]) == sorted(leads)
@@ -69,7 +69,7 @@ def test_leads_of_a_dead_token_are_listed_and_released_once_it_lives_again(
     assert (system.records(AGAIN), len(system.records(ACCESS))) == ([], marked)
 
     assert leadstream("parked", "release", "--page", page.page_id, "--yes").returncode == 0
-    eventually(lambda: set(leads) <= system.keys(DETAILS), 30, "the page's leads on details")
+    eventually(lambda: set(leads) <= system.keys(DETAILS), 60, "the page's leads on details")
     # Of one page, and so of one partition of each topic.
     assert origins(system.records(AGAIN)) == origins(system.records(PARKED))
     fates = [json.loads(record.value or b"") for record in system.records(FATES)]
@@ -96,11 +96,11 @@ def test_what_is_released_before_the_repair_is_parked_again_for_a_few_calls(
     calls = system.graph.calls(page=page.page_id).total
 
     assert leadstream("parked", "release", "--yes").returncode == 0
-    eventually(lambda: len(system.records(PARKED)) == 60, 30, "all of them are parked again")
+    eventually(lambda: len(system.records(PARKED)) == 60, 60, "all of them are parked again")
     assert 0 < system.graph.calls(page=page.page_id).total - calls <= 10
     listed = leadstream.asked("parked", "list")["records"]
     assert sorted(row["lead"] for row in listed) == sorted(leads)
 
     system.graph.repair_token(page.page_id)
     assert leadstream("parked", "release", "--yes").returncode == 0
-    eventually(lambda: set(leads) <= system.keys(DETAILS), 30, "all of them on details")
+    eventually(lambda: set(leads) <= system.keys(DETAILS), 60, "all of them on details")

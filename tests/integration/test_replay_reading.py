@@ -98,7 +98,7 @@ def test_a_topic_whose_last_offset_is_no_record_ends_too(topic: Topic, bootstrap
     producer.produce(topic.name, "one", partition=0)
     producer.commit_transaction(15)
     # The marker is written a moment after the commit is answered.
-    eventually(lambda: topic.reader.bounds(topic.name)[0] == (0, 2), 15, "the record and its marker")
+    eventually(lambda: topic.reader.bounds(topic.name)[0] == (0, 2), 60, "the record and its marker")
     assert places(topic.reader.read(topic.name)) == [(0, 0)]
 
 

@@ -56,14 +56,14 @@ def test_records_go_back_when_they_are_due_however_many_wait_on_another_rung(sys
     system.put(*waiting(RETRY[0], range(200), pages=pages))
     system.put(*waiting(RETRY[1], range(200), pages=pages))
     total = MANY + 400
-    eventually(lambda: len(system.records(AGAIN)) >= total, 30, "all of them are back")
+    eventually(lambda: len(system.records(AGAIN)) >= total, 60, "all of them are back")
 
     late = lateness(system)
     print(f"\n{told(late)}")  # noqa: T201  the figures
     assert {rung: len(each) for rung, each in late.items()} == {RETRY[0]: 200, RETRY[1]: 200, RETRY[2]: MANY}
     assert min(min(each) for each in late.values()) >= 0
-    assert max(late[RETRY[0]] + late[RETRY[1]]) <= 1000
-    assert max(late[RETRY[2]]) <= 5000  # as many at once take their time, and only theirs
+    assert max(late[RETRY[0]] + late[RETRY[1]]) <= 3000  # behind the last rung it would be four seconds and more
+    assert max(late[RETRY[2]]) <= 15_000  # as many at once take their time, and only theirs
     for page in pages[:3]:
         order = [record.origin for record in system.records(RETRY[2]) if record.key == page.encode()]
         came = [record.origin for record in system.records(AGAIN) if record.key == page.encode()]
@@ -79,7 +79,7 @@ def test_a_retry_worker_killed_while_records_wait_loses_none(system: System) -> 
     pages = [str(100 + number) for number in range(40)]
     for rung in RETRY:
         system.put(*waiting(rung, range(500), pages=pages))
-    eventually(lambda: system.records(AGAIN), 20, "the first are back")
+    eventually(lambda: system.records(AGAIN), 60, "the first are back")
 
     assert program.kill_child()
     expected = {record.origin for rung in RETRY for record in system.records(rung)}
@@ -136,12 +136,12 @@ def test_only_an_open_page_is_released_and_what_was_released_is_not_released_aga
     programs = [work_retry(system), work_retry(system)]
     for program in programs:
         program.wait_ready()
-    eventually(lambda: len(system.records(AGAIN)) >= 500, 30, "the repaired page's are back")
+    eventually(lambda: len(system.records(AGAIN)) >= 500, 60, "the repaired page's are back")
     a_few_looks()
     assert [record.origin for record in system.records(AGAIN)] == order[repaired]
 
     says(system, broken, "open")
-    eventually(lambda: len(system.records(AGAIN)) >= 1000, 30, "the other page's are back")
+    eventually(lambda: len(system.records(AGAIN)) >= 1000, 60, "the other page's are back")
     a_few_looks()
     assert [it.origin for it in system.records(AGAIN) if it.key == broken.encode()] == order[broken]
     assert Counter(json.loads(it.value or b"")["fate"] for it in system.records(FATES)) == {"released": 1000}
@@ -149,7 +149,7 @@ def test_only_an_open_page_is_released_and_what_was_released_is_not_released_aga
     killed = [pid for program in programs for pid in program.children()]
     assert [program.kill_child() for program in programs] == [True, True]
     eventually(
-        lambda: not {pid for program in programs for pid in program.children()} & set(killed), 20, "they are gone"
+        lambda: not {pid for program in programs for pid in program.children()} & set(killed), 60, "they are gone"
     )
     for program in programs:
         program.wait_ready()

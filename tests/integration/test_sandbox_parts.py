@@ -54,7 +54,7 @@ def read(bootstrap: str, topic: str, count: int) -> list[bytes]:
     )
     consumer.subscribe([topic])
     values: list[bytes] = []
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while len(values) < count and time.monotonic() < end:
         record = consumer.poll(1)
         if record is not None and record.error() is None:
@@ -193,7 +193,7 @@ class Commands:
 
     def run(self, *arguments: str, **settings: str) -> tuple[int, str, str]:
         with self.start(*arguments, **settings) as command:
-            out, err = command.communicate(timeout=60)
+            out, err = command.communicate(timeout=120)
         return command.returncode, out, err
 
 
@@ -260,7 +260,7 @@ def test_a_part_outlives_the_command_that_started_it_until_down(commands: Comman
 
 def test_two_ups_at_once_make_one_sandbox(commands: Commands, tmp_path: Path) -> None:
     both = [commands.start("up", "graph", "--graph-port", "0") for _ in range(2)]
-    told = [up.communicate(timeout=60) for up in both]
+    told = [up.communicate(timeout=120) for up in both]
     assert [up.returncode for up in both] == [0, 0], told
     assert told[0][0] == told[1][0]
     assert len([log for log in (tmp_path / "graph").iterdir() if log.name.startswith("log")]) == 1
@@ -272,7 +272,7 @@ def test_an_up_waits_for_the_command_that_works_on_the_same_sandbox(commands: Co
         assert waiting.stderr is not None
         assert waiting.stderr.readline() == "waiting for another command that works on this sandbox\n"
         assert not (tmp_path / "graph").exists()
-    waiting.communicate(timeout=60)
+    waiting.communicate(timeout=120)
     assert waiting.returncode == 0
 
 

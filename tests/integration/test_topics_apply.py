@@ -241,7 +241,7 @@ def test_the_command_says_what_it_would_do_and_does_it_only_when_told(
             env=os.environ | settings,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
 

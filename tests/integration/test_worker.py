@@ -93,7 +93,7 @@ def bench(bootstrap: str, topic_prefix: str) -> Bench:
     return bench
 
 
-async def until(holds: Callable[[], bool], seconds: float = 30) -> None:
+async def until(holds: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "not in time"
@@ -133,7 +133,7 @@ Fault = Callable[[Bench], Coroutine[None, None, str]]
 def ended(bench: Bench, fault: Fault) -> str:
     """What the worker said it ended by, in a process of its own: mode and aiokafka leave threads and tasks behind."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
-        return apart.submit(_apart, bench.settings.kafka_bootstrap_servers, bench.prefix, fault).result(120)
+        return apart.submit(_apart, bench.settings.kafka_bootstrap_servers, bench.prefix, fault).result(300)
 
 
 def _apart(bootstrap: str, prefix: str, fault: Fault) -> str:
@@ -145,7 +145,7 @@ async def ends(worker: Worker, after: Callable[[], Coroutine[None, None, None]] 
     if after is not None:
         await after()
     try:
-        await asyncio.wait_for(running, 90)
+        await asyncio.wait_for(running, 180)
     except WorkerFailed as failed:
         return type(failed.__cause__).__name__
     return "nothing"

@@ -5,15 +5,15 @@ written but not told of is known by then, and is not written twice.
 """
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ingest.bulk import LeadsPage, Slice
 from ingest.codec import Codec, DoesNotFit
 from ingest.details import details_record, lead_details
-from ingest.kafka import Producer, Unacceptable
+from ingest.kafka import Unacceptable
+from ingest.mending import Written
 from ingest.meta.graph import LEAD_FIELDS, Snapshot
 from ingest.meta.graph.bulk import BulkLead
 from ingest.meta.notification import id_or_none
@@ -23,7 +23,7 @@ from ingest.whereabouts import KnowsLeads
 from schemas.shapes import Completeness, LeadDetails
 
 SOURCE = "backfill"
-KNOWN_SECONDS = 10.0  # how old what is known may be: live leads come in meanwhile, and to know them costs a reading
+_UNREAD = 20_000  # leads written here and not read back: beyond it the index reads them, and they leave memory
 _BATCH_BYTES = 16 * 2**20  # well below what the producer queues
 
 
@@ -64,8 +64,16 @@ class Stand:
         return max(0, self.read - self.written - len(self.refused))
 
 
+class WritesDetails(Protocol):
+    """`ingest.mending.Writing`: nothing is written over what others write meanwhile."""
+
+    def look(self) -> bool: ...
+
+    async def write(self, records: Sequence[Record]) -> Written: ...
+
+
 class Backfill:
-    """`clock` is unix milliseconds, `rising` seconds."""
+    """`clock` is unix milliseconds."""
 
     def __init__(
         self,
@@ -73,26 +81,23 @@ class Backfill:
         bulk: ReadsLeads,
         forms: FindsForms,
         known: KnowsLeads,
-        producer: Producer,
+        writing: WritesDetails,
         codec: Codec[LeadDetails],
         clock: Callable[[], int],
-        rising: Callable[[], float] = time.monotonic,
     ) -> None:
         self._bulk = bulk
         self._forms = forms
         self._known = known
-        self._producer = producer
+        self._writing = writing
         self._codec = codec
         self._clock = clock
-        self._rising = rising
-        self._known_at = rising()
-        self._written: set[str] = set()  # since then, and so not known
-        self._going: set[str] = set()  # on their way to the broker: of two slices with one lead, the first has it
+        self._written: set[str] = set()  # here, since the topics were last read: the index does not know of these
+        self._turn = asyncio.Lock()
 
     async def fill(self, wanted: Slice, stand: Stand) -> AsyncIterator[Stand]:
         """How far it is after each page, once the broker has all of it; the last one is done.
 
-        Unreadable where Meta gives no more of it. NotAcknowledged, ProducerFailed, and what `known` raises.
+        Unreadable where Meta gives no more of it; and what `known` and `writing` raise.
         """
         async for page in self._bulk.pages(wanted, after=stand.after, limit=stand.limit):
             if page.anew:  # what was written stays so: it is not counted as having been here
@@ -115,48 +120,39 @@ class Backfill:
     async def _write(self, page: LeadsPage, access: PageAccess) -> tuple[int, list[tuple[str, str]]]:
         """How many leads of the page were written, and which could not be."""
         completeness: Completeness = "REDUCED" if _missing(page) else "FULL"
-        new = await self._new(page.leads, completeness)
-        ids = {lead.lead_id for lead in new}
-        self._going |= ids
-        try:
-            written, refused = await self._write_new(new, page, access, completeness)
-        finally:
-            self._going -= ids
-        self._written |= ids
-        return written, refused
-
-    async def _write_new(
-        self, new: Sequence[BulkLead], page: LeadsPage, access: PageAccess, completeness: Completeness
-    ) -> tuple[int, list[tuple[str, str]]]:
-        records: list[Record] = []
+        by_id = {lead.lead_id: lead for lead in page.leads}
+        records: dict[str, Record] = {}
         refused: list[tuple[str, str]] = []
-        for lead in new:
+        # Before the topic is looked at: to ask Meta for a form may take its time.
+        for lead_id in await self._new(by_id, completeness):
             try:
-                records.append(await self._record(lead, page, access, completeness))
+                records[lead_id] = await self._record(by_id[lead_id], page, access, completeness)
             except DoesNotFit:
-                refused.append((lead.lead_id, "does-not-fit"))
-        written = len(records)
-        for batch in _batches(records):
-            for lead_id in await self._deliver(batch):
-                refused.append((lead_id, "unacceptable"))
-                written -= 1
+                refused.append((lead_id, "does-not-fit"))
+        if not records:
+            return 0, refused
+        async with self._turn:  # of two slices with one lead, the second has to find what the first wrote
+            if await asyncio.to_thread(self._writing.look) or len(self._written) > _UNREAD:
+                await asyncio.to_thread(self._known.refresh)
+                self._written.clear()
+            new = [records[lead_id] for lead_id in await self._new(records, completeness)]
+            written = 0
+            for batch in _batches(new):
+                sent, unacceptable = await self._send(batch)
+                written += sent
+                refused += [(lead_id, "unacceptable") for lead_id in unacceptable]
+            self._written.update((record.key or b"").decode() for record in new)
         return written, refused
 
-    async def _new(self, leads: Sequence[BulkLead], completeness: Completeness) -> list[BulkLead]:
-        if self._rising() - self._known_at > KNOWN_SECONDS:
-            self._known_at = self._rising()
-            before = set(self._written)
-            await asyncio.to_thread(self._known.refresh)
-            self._written -= before
-        known = await asyncio.to_thread(self._known.of, [lead.lead_id for lead in leads])
-        ours = self._written | self._going
-        new = {
-            lead.lead_id: lead
-            for lead in leads
-            if lead.lead_id not in ours
-            and ((found := known.get(lead.lead_id)) is None or not found.has_as_much_as(completeness))
-        }
-        return list(new.values())
+    async def _new(self, lead_ids: Collection[str], completeness: Completeness) -> list[str]:
+        """Those that are not here as completely, as far as is known."""
+        known = await asyncio.to_thread(self._known.of, lead_ids)
+        return [
+            lead_id
+            for lead_id in lead_ids
+            if lead_id not in self._written
+            and ((found := known.get(lead_id)) is None or not found.has_as_much_as(completeness))
+        ]
 
     async def _record(self, lead: BulkLead, page: LeadsPage, access: PageAccess, completeness: Completeness) -> Record:
         form_id = id_or_none(lead.parsed.get("form_id"))
@@ -176,19 +172,18 @@ class Backfill:
         )
         return details_record(details, self._codec, headers({"source": SOURCE, "received-at": now}))
 
-    async def _deliver(self, records: Sequence[Record]) -> list[str]:
-        """The ids of the leads that the broker takes in no case."""
+    async def _send(self, records: Sequence[Record]) -> tuple[int, list[str]]:
+        """How many were sent, and the ids of the leads that the broker takes in no case."""
         try:
-            await self._producer.deliver(records)
+            return (await self._writing.write(records)).sent, []
         except Unacceptable:
-            refused = []
+            sent, refused = 0, []
             for record in records:  # one of them is to blame, and is not told
                 try:
-                    await self._producer.deliver([record])
+                    sent += (await self._writing.write([record])).sent
                 except Unacceptable:
                     refused.append((record.key or b"").decode())
-            return refused
-        return []
+            return sent, refused
 
 
 def _missing(page: LeadsPage) -> tuple[str, ...]:

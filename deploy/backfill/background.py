@@ -4,7 +4,7 @@ What Meta says of budgets and tokens is decided on by the governor, as for live 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Protocol
@@ -57,9 +57,10 @@ class Background:
         self._said: dict[str, str] = {}  # by page: why it waits, as it was last said
         self._used: dict[str, float] = {}
 
-    def used(self, page_id: str) -> float | None:
-        """Percent used of the page's budget, as Meta last told; None where it did not."""
-        return self._used.get(page_id)
+    @property
+    def used(self) -> Mapping[str, float]:
+        """Percent used of each page's budget, as Meta last told; a page is left out where it did not."""
+        return self._used
 
     @asynccontextmanager
     async def turn(self, page: PageAccess) -> AsyncIterator[None]:

@@ -4,7 +4,8 @@ A bar at a terminal, else a line now and then.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import typer
 from rich.console import Console
@@ -15,25 +16,15 @@ _MEASURED = 5.0  # seconds, at least, over which the rate is taken
 
 
 class Watch:
-    """Counts leads while it is used as a context; `used` tells the percent used of the fullest budget.
+    """Says sentences, and within `counting` how many leads were read."""
 
-    `total` is None where nobody knows it.
-    """
-
-    def __init__(
-        self,
-        total: int | None,
-        *,
-        done: int = 0,
-        used: Callable[[], float | None] = lambda: None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.done = done
-        self._total = total
-        self._used = used
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.done = 0
+        self._total: int | None = None
+        self._used: Callable[[], float | None] = lambda: None
         self._clock = clock
         self._spoke = clock()
-        self._marks = [(clock(), done)]
+        self._marks: list[tuple[float, int]] = []
         console = Console(stderr=True)
         self._terminal = console.is_terminal
         columns = (
@@ -44,14 +35,17 @@ class Watch:
             TimeElapsedColumn(),
         )
         self._bar = Progress(*columns, console=console, disable=not self._terminal, transient=True)
-        self._task = self._bar.add_task("", total=total, completed=done)
+        self._task = self._bar.add_task("")
 
-    def __enter__(self) -> "Watch":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+    @contextmanager
+    def counting(self, total: int | None, *, done: int = 0, used: Callable[[], float | None]) -> Iterator[None]:
+        """`total` is None where nobody knows it; `used` tells the percent used of the fullest budget."""
+        self.done, self._total, self._used = done, total, used
+        self._spoke = self._clock()
+        self._marks = [(self._spoke, done)]
+        self._bar.reset(self._task, total=total, completed=done)
+        with self._bar:
+            yield
 
     def at(self, done: int) -> None:
         """So many leads are read by now."""

@@ -1,7 +1,7 @@
 """What a backfill will do, and what it has done: in a table for a person, as JSON for a program."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import typer
@@ -43,8 +43,9 @@ class Outcome:
     """What there is to tell: the edges as far as they are, why some are no further, and what was not found at all."""
 
     checkpoint: Checkpoint
-    failed: Mapping[Edge, str]
     unfound: Sequence[Unfound]
+    failed: Mapping[Edge, str] = field(default_factory=dict)
+    used: Mapping[str, float] = field(default_factory=dict)  # percent of its budget, by page
 
     @property
     def whole(self) -> bool:
@@ -58,8 +59,8 @@ def remedy(reason: str) -> str:
     return _REMEDIES.get(reason, _LATER)
 
 
-def show_plan(checkpoint: Checkpoint, unfound: Sequence[Unfound], used: Callable[[str], float | None]) -> None:
-    """`used` is the percent used of a page's budget."""
+def show_plan(outcome: Outcome) -> None:
+    checkpoint = outcome.checkpoint
     rows = [("", "id", "page", "name", "at Meta", "read so far", "calls")]
     for edge in checkpoint.edges:
         stand = checkpoint.of(edge)
@@ -80,12 +81,13 @@ def show_plan(checkpoint: Checkpoint, unfound: Sequence[Unfound], used: Callable
     typer.echo(_span(checkpoint))
     for page_id, edges in _by_page(checkpoint.edges).items():
         budget = _CALLS_PER_LEAD * sum(at_meta(edge) or 0 for edge in edges)
-        said = f", {100 - left:.0f} % of its budget left" if (left := used(page_id)) is not None else ""
+        used = outcome.used.get(page_id)
+        said = "" if used is None else f", {max(0.0, 100 - used):.0f} % of its budget left"
         typer.echo(
             f"page {page_id}: about {sum(calls(edge, checkpoint.of(edge)) or 1 for edge in edges)} calls; "
             f"Meta allows about {budget} a day for that many leads{said}"
         )
-    _show_unfound(unfound)
+    _show_unfound(outcome.unfound)
 
 
 def show_report(outcome: Outcome) -> None:

@@ -135,7 +135,7 @@ def test_a_pause_that_is_lifted_early_ends_early() -> None:
 def test_what_is_left_of_a_budget_belongs_to_live_leads() -> None:
     world = World()
     asyncio.run(world.background.gave(ONE, used(80)))
-    assert world.background.used("1") == 80
+    assert world.background.used["1"] == 80
     assert world.turn() == LOAD_MS / 1000
     assert len(world.said) == 1
     assert "live leads" in world.said[0]
@@ -224,7 +224,7 @@ def test_a_single_ask_waits_out_pauses_and_silence() -> None:
     answer = asyncio.run(world.background.form("616180339887499", ONE))
     assert answer.parsed == {}
     assert (world.asked, (world.now - NOW)) == (3, UNESTIMATED_MS)
-    assert world.background.used("1") == 3
+    assert world.background.used["1"] == 3
 
 
 def test_a_single_ask_tells_what_no_waiting_ends() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import threading
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,15 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from ingest.backfill import KNOWN_SECONDS, Backfill, Stand
+from ingest.backfill import Backfill, Stand
 from ingest.bulk import LeadsPage, Slice, Unreadable
 from ingest.kafka import NotAcknowledged, Unacceptable
+from ingest.mending import Writing
 from ingest.meta.graph import LEAD_FIELDS, REDUCED_LEAD_FIELDS, Json, Snapshot, Usage
 from ingest.meta.graph.bulk import BulkLead
 from ingest.meta.pages import PageAccess
 from ingest.records import DETAILS, Record
 from ingest.whereabouts import Whereabouts
-from tests.doubles import Broker
+from tests.cluster import Cluster
 from tests.fetching import CODEC
 
 PAGE = PageAccess(page_id="104880339887499", token=SecretStr("token-of-the-page"))
@@ -71,24 +71,23 @@ class Meta:
 
 @dataclass
 class Index:
-    """What lies on details when it was last refreshed, and what else is said to be here."""
+    """What lay on details when it was last refreshed, and what else is said to be here."""
 
-    broker: Broker
+    cluster: Cluster
     said: dict[str, Whereabouts] = field(default_factory=dict)
-    seen: int = 0
     refreshes: int = 0
-    lingers: Callable[[], None] = lambda: None  # when it has read to the end
+    asked: Callable[[], None] = lambda: None  # told when somebody has looked leads up
 
     def of(self, lead_ids: Collection[str]) -> Mapping[str, Whereabouts]:
-        here = {
-            (record.key or b"").decode(): Whereabouts(details="FULL") for record in self.broker.on(DETAILS)[: self.seen]
-        }
-        return {each: found for each, found in (here | self.said).items() if each in lead_ids}
+        found = {each: where for each, where in self.said.items() if each in lead_ids}
+        self.asked()
+        return found
 
     def refresh(self) -> None:
         self.refreshes += 1
-        self.seen = len(self.broker.on(DETAILS))
-        self.lingers()
+        for received in self.cluster.on(DETAILS):
+            erased = received.value is None
+            self.said[(received.key or b"").decode()] = Whereabouts(details=None if erased else "FULL", erased=erased)
 
 
 class Forms:
@@ -98,45 +97,43 @@ class Forms:
 
 @dataclass
 class Filling:
-    """A backfill over doubles; `seconds` is its rising clock."""
+    """A backfill over doubles, and a topic in memory."""
 
     meta: Meta
-    broker: Broker = field(default_factory=Broker)
+    cluster: Cluster = field(default_factory=lambda: Cluster(partitions=1))
     said: dict[str, Whereabouts] = field(default_factory=dict)
-    seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        self.index = Index(self.broker, self.said)
+        self.index = Index(self.cluster, self.said)
         self.index.refresh()
         self.backfill = Backfill(
             bulk=self.meta,
             forms=Forms(),
             known=self.index,
-            producer=self.broker,
+            writing=Writing(self.cluster, self.cluster, self.cluster.topics),
             codec=CODEC,
             clock=lambda: NOW,
-            rising=lambda: self.seconds,
         )
 
-    def fill(self, stand: Stand | None = None, *, a_page_takes: float = 0.0) -> list[Stand]:
+    def fill(self, stand: Stand | None = None) -> list[Stand]:
         async def scenario() -> list[Stand]:
-            stands = []
-            async for each in self.backfill.fill(WANTED, stand or Stand()):
-                stands.append(each)
-                self.seconds += a_page_takes
-            return stands
+            return [each async for each in self.backfill.fill(WANTED, stand or Stand())]
 
         return asyncio.run(scenario())
 
+    def elsewhere(self, lead_id: str, value: bytes | None = b"live") -> None:
+        """Somebody else writes a lead."""
+        self.cluster.put(Record(topic=DETAILS, key=lead_id.encode(), value=value))
+
     @property
     def written(self) -> list[str]:
-        return [(record.key or b"").decode() for record in self.broker.on(DETAILS)]
+        return [(record.key or b"").decode() for record in self.cluster.on(DETAILS)]
 
 
 def test_a_lead_is_written_as_meta_sent_it_with_its_form_and_where_it_came_from() -> None:
     filling = Filling(Meta(pages(["7"])))
     assert filling.fill() == [Stand(limit=500, read=1, written=1, done=True)]
-    [record] = filling.broker.on(DETAILS)
+    [record] = filling.cluster.on(DETAILS)
     details = CODEC.decode(record.value or b"")
     assert (record.key, details["answer"]) == (b"7", lead("7").text)
     assert (details["form_id"], details["form_version"], details["form"]) == (FORM, "v" * 64, '{"id":"' + FORM + '"}')
@@ -152,7 +149,7 @@ def test_a_lead_is_written_as_meta_sent_it_with_its_form_and_where_it_came_from(
 def test_fields_that_may_not_be_read_are_named() -> None:
     filling = Filling(Meta(pages(["7"], fields=REDUCED_LEAD_FIELDS)))
     [stand] = filling.fill()
-    [record] = filling.broker.on(DETAILS)
+    [record] = filling.cluster.on(DETAILS)
     assert CODEC.decode(record.value or b"")["completeness"] == "REDUCED"
     assert "ad_name" in stand.missing_fields
     assert stand.missing_fields == tuple(CODEC.decode(record.value or b"")["missing_fields"])
@@ -179,31 +176,57 @@ def test_what_is_here_as_completely_is_not_written_again() -> None:
 def test_a_second_run_writes_nothing() -> None:
     filling = Filling(Meta(pages(["1", "2"], ["3"])))
     filling.fill()
-    again = Filling(Meta(pages(["1", "2"], ["3"])), broker=filling.broker)
+    again = Filling(Meta(pages(["1", "2"], ["3"])), cluster=filling.cluster)
     assert (again.fill()[-1].here, again.written) == (3, ["1", "2", "3"])
 
 
-def test_a_lead_that_stands_in_several_pages_is_written_once_whenever_what_is_known_is_read() -> None:
-    for a_page_takes in (0.0, KNOWN_SECONDS + 1, KNOWN_SECONDS / 2 + 1):
-        filling = Filling(Meta(pages(["1", "1", "2"], ["2", "3"], ["1", "4"], ["3"])))
-        filling.fill(a_page_takes=a_page_takes)
-        assert filling.written == ["1", "2", "3", "4"]
+def test_a_lead_that_stands_in_several_pages_is_written_once_though_nothing_is_read_back() -> None:
+    filling = Filling(Meta(pages(["1", "1", "2"], ["2", "3"], ["1", "4"], ["3"])))
+    before = filling.index.refreshes
+    filling.fill()
+    assert filling.written == ["1", "2", "3", "4"]
+    assert filling.index.refreshes == before + 1, "whoever writes alone need not read"
 
 
-def test_a_lead_that_came_live_meanwhile_is_seen_within_seconds() -> None:
-    filling = Filling(Meta(pages(["1"], ["2"])))
-    filling.broker.records.append(Record(topic=DETAILS, key=b"2", value=b"live"))
-    filling.fill(a_page_takes=KNOWN_SECONDS + 1)
-    assert filling.written == ["2", "1"]
+def test_what_was_written_here_is_read_back_before_it_fills_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.backfill._UNREAD", 2)
+    filling = Filling(Meta(pages(["1", "2", "3"], ["3", "4"], ["1", "5"])))
+    before = filling.index.refreshes
+    filling.fill()
+    assert filling.written == ["1", "2", "3", "4", "5"]
+    assert filling.index.refreshes == before + 2
+
+
+def test_a_lead_that_came_live_meanwhile_is_not_written_over() -> None:
+    filling = Filling(Meta(pages(["1"], ["2", "3"])))
+    filling.elsewhere("2")
+    filling.fill()
+    assert filling.written == ["2", "1", "3"]
+
+
+@pytest.mark.parametrize("value", [b"live", None])
+def test_whoever_writes_or_erases_a_lead_in_the_last_moment_has_the_last_word(value: bytes | None) -> None:
+    """After the index was asked, and before our record is sent."""
+    filling = Filling(Meta(pages(["1", "2"])))
+    looked_up = iter(range(10))
+
+    def come_between() -> None:
+        if next(looked_up) == 1:  # the second time it is asked is right before the writing
+            filling.elsewhere("1", value)
+
+    filling.index.asked = come_between
+    [stand] = filling.fill()
+    assert (stand.written, filling.written) == (1, ["1", "2"])
+    assert filling.cluster.on(DETAILS)[0].value == value
 
 
 def test_a_lead_of_two_slices_is_written_by_the_first_though_both_are_read_at_once() -> None:
-    class Slow(Broker):
+    class Slow(Cluster):
         async def deliver(self, records: Sequence[Record]) -> None:
             await asyncio.sleep(0.01)
             await super().deliver(records)
 
-    filling = Filling(Meta(pages(["1", "2"])), broker=Slow())
+    filling = Filling(Meta(pages(["1", "2"])), cluster=Slow(partitions=1))
 
     async def to_the_end() -> Stand:
         stands = [stand async for stand in filling.backfill.fill(WANTED, Stand())]
@@ -218,36 +241,13 @@ def test_a_lead_of_two_slices_is_written_by_the_first_though_both_are_read_at_on
     assert (one.written, two.written, two.here, filling.written) == (2, 0, 2, ["1", "2"])
 
 
-def test_what_is_written_while_the_topics_are_read_is_not_forgotten() -> None:
-    """The reading had passed it by then: only the next one sees it."""
-    begun, goes_on = threading.Event(), threading.Event()
-    filling = Filling(Meta(pages(["1"], ["1"])))
-
-    def take_long() -> None:
-        begun.set()
-        goes_on.wait(5)
-
-    filling.index.lingers = take_long
-
-    async def scenario() -> None:
-        fills = [filling.backfill.fill(WANTED, Stand()) for _ in range(2)]
-        filling.seconds = KNOWN_SECONDS + 1
-        reads = asyncio.ensure_future(anext(fills[0]))
-        await asyncio.to_thread(begun.wait, 5)
-        await anext(fills[1])  # of the same lead, meanwhile
-        goes_on.set()
-        await reads
-        await anext(fills[1])
-
-    asyncio.run(scenario())
-    assert filling.written == ["1"]
-
-
 def test_no_cursor_is_told_before_the_broker_has_what_is_before_it() -> None:
-    filling = Filling(Meta(pages(["1"], ["2"])), broker=Broker(refusals=1))
+    filling = Filling(Meta(pages(["1"], ["2"])))
+    filling.cluster.refuses = DETAILS
     with pytest.raises(NotAcknowledged):
         filling.fill()
     assert filling.meta.calls == 1
+    filling.cluster.refuses = None
     assert filling.fill()[-1].done
     assert filling.written == ["1", "2"], "what failed is not taken for written"
 
@@ -263,13 +263,13 @@ def test_a_lead_that_does_not_fit_costs_no_other_and_is_told() -> None:
 
 
 def test_a_lead_that_is_too_large_for_the_broker_costs_no_other_and_is_told() -> None:
-    class Small(Broker):
+    class Small(Cluster):
         async def deliver(self, records: Sequence[Record]) -> None:
             if any(record.key == b"2" for record in records):
                 raise Unacceptable("MSG_SIZE_TOO_LARGE")
             await super().deliver(records)
 
-    filling = Filling(Meta(pages(["1", "2", "3"])), broker=Small())
+    filling = Filling(Meta(pages(["1", "2", "3"])), cluster=Small(partitions=1))
     [stand] = filling.fill()
     assert (stand.refused, stand.written, filling.written) == ((("2", "unacceptable"),), 2, ["1", "3"])
 
@@ -289,17 +289,18 @@ def test_what_was_read_before_a_page_was_lost_is_kept() -> None:
     assert filling.written == ["1"]
 
 
-class Mortal(Broker):
-    """Dies at one of its deliveries, before or after the broker has it."""
+class Mortal(Cluster):
+    """A process that writes to it dies at one of its deliveries, before or after the broker has it."""
 
-    def __init__(self, at: int, *, too_late: bool) -> None:
-        super().__init__()
-        self.at = at
-        self._too_late = too_late
+    def __init__(self) -> None:
+        super().__init__(partitions=1)
+        self.dies_at: int | None = None
+        self.too_late = False
 
     async def deliver(self, records: Sequence[Record]) -> None:
-        dies = self.tries == self.at
-        if self._too_late or not dies:
+        dies = self.dies_at == 0
+        self.dies_at = None if self.dies_at is None else self.dies_at - 1
+        if self.too_late or not dies:
             await super().deliver(records)
         if dies:
             raise Died
@@ -314,25 +315,23 @@ def test_however_often_it_is_killed_every_lead_is_there_once_for_a_page_per_kill
 ) -> None:
     numbers = iter(range(1, 100))
     ids = [[str(next(numbers)) for _ in range(size)] for size in sizes]
-    meta, log, kept, died = Meta(pages(*ids)), Broker(), Stand(), 0
+    meta, cluster, kept, died = Meta(pages(*ids)), Mortal(), Stand(), 0
 
-    async def run(at: int, *, too_late: bool) -> None:
+    async def run() -> None:
         nonlocal kept
-        broker = Mortal(at, too_late=too_late)
-        broker.records = log.records  # one log, whoever writes to it
-        filling = Filling(meta, broker=broker)
-        async for stand in filling.backfill.fill(WANTED, kept):
+        async for stand in Filling(meta, cluster=cluster).backfill.fill(WANTED, kept):
             kept = stand
 
-    for at, too_late in kills:
+    for cluster.dies_at, cluster.too_late in kills:
         if not kept.done:
             try:
-                asyncio.run(run(at, too_late=too_late))
+                asyncio.run(run())
             except Died:
                 died += 1
+    cluster.dies_at = None
     if not kept.done:
-        asyncio.run(run(-1, too_late=False))
-    written = [(record.key or b"").decode() for record in log.records]
+        asyncio.run(run())
+    written = [(record.key or b"").decode() for record in cluster.on(DETAILS)]
     assert sorted(written, key=int) == [each for page in ids for each in page]
     assert kept.read == len(written)
     assert meta.calls <= len(sizes) + died

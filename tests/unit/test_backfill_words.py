@@ -36,7 +36,7 @@ def plan(**stands: Stand) -> Checkpoint:
 
 
 def test_the_plan_tells_leads_calls_and_budget_of_each_page(capsys: pytest.CaptureFixture[str]) -> None:
-    show_plan(plan(big=Stand(after="c", read=600)), (), {"7": 60.0}.get)
+    show_plan(Outcome(checkpoint=plan(big=Stand(after="c", read=600)), unfound=(), used={"7": 60.0}))
     said = capsys.readouterr().out
     rows = [line.split() for line in said.splitlines()]
     assert ["form", "1", "7", "Spring", "1200", "600", "2"] in rows
@@ -115,12 +115,15 @@ def test_nobody_who_lost_access_is_told_to_wait() -> None:
 
 def test_where_there_is_no_terminal_a_line_says_now_and_then_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     now = 0.0
-    with Watch(1000, done=100, used=lambda: 25.0, clock=lambda: now) as watch:
+    watch = Watch(clock=lambda: now)
+    watch.say("before it is known how many there are")
+    with watch.counting(1000, done=100, used=lambda: 25.0):
         for _ in range(12):
             now += 2.0
             watch.at(watch.done + 50)
         watch.say("page 7 waits")
     assert capsys.readouterr().err.splitlines() == [
+        "before it is known how many there are",
         "400 of about 1000 leads read, 25 a second, 75 % of the budget left",
         "700 of about 1000 leads read, 25 a second, 75 % of the budget left",
         "page 7 waits",
@@ -129,11 +132,9 @@ def test_where_there_is_no_terminal_a_line_says_now_and_then_how_far_it_is(capsy
 
 def test_the_rate_is_that_of_the_last_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     now = 0.0
-    watch = Watch(None, clock=lambda: now)
-    watch.at(0)
-    now = 60.0
-    watch.at(0)
-    now = 70.0
-    watch.at(100)
-    assert "10 a second" in watch.sentence()
+    watch = Watch(clock=lambda: now)
+    with watch.counting(None, used=lambda: None):
+        for now, done in ((0.0, 0), (60.0, 0), (70.0, 100)):  # noqa: B007  the clock reads it
+            watch.at(done)
+        assert watch.sentence() == "10 a second"
     assert "of about" not in capsys.readouterr().err

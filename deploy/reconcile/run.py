@@ -71,9 +71,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a reconciliation found. `missing` are the leads that were missing when they were listed, also if they came
-    meanwhile; the forms are in the order in which they were read.
-    """
+    """What a reconciliation found, the forms by their page."""
 
     run: str
     forms: tuple[FormReport, ...]
@@ -265,6 +263,7 @@ class Reconciliation:
     def _report(self) -> Report:
         tallies = self._listed.tallies()
         forms = [self._of_form(place, form, tallies.get(place) or Tally()) for place, form in self._counted.items()]
+        forms.sort(key=lambda form: (form.page_id, form.form_id))
         return Report(run=self._run, forms=tuple(forms), troubles=tuple(self._troubles))
 
     def _of_form(self, place: Place, form: CountedForm | None, tally: Tally) -> FormReport:

@@ -26,11 +26,12 @@ def verdict(report: Report, *, sending: bool) -> str:
     missing = total.number("missing")
     parts = [f"{total.had} of {total.at_meta} leads are here"]
     if report.troubles:
-        parts.append(f"{len(_by_page(report.troubles))} of the pages cannot be read, so there may be more")
+        pages = len({each.page_id for each in report.troubles})
+        parts.append(f"{pages} page{'s' if pages > 1 else ''} could not be read, where there may be more")
     if missing and not sending:
-        parts.append(f"{missing} are missing, and nothing was sent: with --yes they are fetched")
+        parts.append(f"missing: {missing}. Nothing was sent: with --yes they are fetched")
     elif missing:
-        parts.append(f"{missing} are still to be announced: run it again once `leadstream work fetch` reads")
+        parts.append(f"missing yet: {missing}. Nothing came any more: does `leadstream work fetch` run? Then once more")
     return f"Not complete: {'; '.join(parts)}."
 
 
@@ -170,10 +171,6 @@ def _pages_of(report: Report, kind: Kind, reason: str) -> str:
     pages = sorted({form.page_id for form in report.forms if reason in form.why(kind)})
     more = f" and {len(pages) - _SHOWN} more" if len(pages) > _SHOWN else ""
     return f"page{'s' if len(pages) > 1 else ''} {', '.join(pages[:_SHOWN])}{more}"
-
-
-def _by_page(troubles: Sequence[Trouble]) -> set[str | None]:
-    return {each.page_id for each in troubles}
 
 
 def _is(trouble: Trouble, of: tuple[str | None, str]) -> bool:

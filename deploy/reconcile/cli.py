@@ -25,7 +25,6 @@ from ingest.kafka import NotAcknowledged, ProducerFailed
 from ingest.reading import ReadingError
 from ingest.settings import KafkaSettings, MetaSettings, read
 
-from .assembly import Order
 from .assembly import reconcile as run_once
 from .run import Asked, Progress
 from .watching import ReconcileSettings
@@ -64,25 +63,21 @@ def reconcile(
     Every six hours, with metrics: leadstream reconcile --every 6h --yes
     """
     choice = Choice.read(form, None, page, all_pages=all_pages or not (form or page))
+    if every is not None and (not yes or since or until or as_json):
+        raise typer.BadParameter("--every needs --yes, and looks at all leads: no --since, --until, --json")
+    named = all_pages or form or page
     asked = {
-        "RECONCILE_FORMS": ",".join(choice.forms) or None,
-        "RECONCILE_PAGES": ",".join(choice.pages) or None,
+        "RECONCILE_FORMS": ",".join(choice.forms) if named else None,
+        "RECONCILE_PAGES": ",".join(choice.pages) if named else None,
         "RECONCILE_WAIT": wait,
         "RECONCILE_EVERY": every,
     }
     os.environ.update({name: str(value) for name, value in asked.items() if value is not None})  # for the child too
     settings, kafka, _ = read(ReconcileSettings), read(KafkaSettings), read(MetaSettings)
     if every is not None:
-        if not yes or since or until or as_json:
-            raise typer.BadParameter("--every needs --yes, and looks at all leads: no --since, --until, --json")
         run([Program(name="reconcile")])
     telemetry.start_logging("reconcile")
-    order = Order(
-        choice=choice,
-        asked=Asked(since=_seconds(since), until=_seconds(until)),
-        patience=settings.reconcile_wait,
-        sending=yes,
-    )
+    order = settings.order(Asked(since=_seconds(since), until=_seconds(until)), sending=yes)
     try:
         with _Told() as told, open_index(kafka, waiting=told.waiting, told=told.reading) as index:
             report, mended = asyncio.run(run_once(order, index, told=told.at, said=told.say))

@@ -41,21 +41,21 @@ class ReconcileSettings(PagesSettings):
     def _split(cls, value: object) -> object:
         return [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
 
-    @property
-    def order(self) -> Order:
+    def order(self, asked: Asked, *, sending: bool) -> Order:
         named = [*self.reconcile_pages, *self.reconcile_forms]
         choice = Choice(forms=self.reconcile_forms, pages=self.reconcile_pages, all_pages=not named)
-        return Order(choice=choice, asked=Asked(young=YOUNG_SECONDS), patience=self.reconcile_wait, sending=True)
+        return Order(choice=choice, asked=asked, patience=self.reconcile_wait, sending=sending)
 
 
 async def watch(stop: asyncio.Event, report: Callable[[bool, str], None]) -> None:
-    """Reconciles until told to stop; settings from the environment. It reports whether the last run found all there."""
+    """Reconciles until told to stop; settings from the environment. It reports whether the last run came to an end."""
     settings = read(ReconcileSettings)
+    order = settings.order(Asked(young=YOUNG_SECONDS), sending=True)
     stopping = asyncio.create_task(stop.wait())
     try:
         while not stop.is_set():
             begun = time.monotonic()
-            run = asyncio.create_task(_once(settings.order, report))
+            run = asyncio.create_task(_once(order, report))
             await asyncio.wait((run, stopping), return_when=asyncio.FIRST_COMPLETED)
             if not run.done():  # what was announced comes by itself, and what was not is found again
                 run.cancel()

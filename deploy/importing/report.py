@@ -89,13 +89,21 @@ def show(order: Order, report: Report, refusals: Refusals) -> None:
         typer.echo(f"{name}: {why}.")
     if refusals.reasons:
         typer.echo(f"\n{refusals.reasons.total()} rows were refused:")
-        for each in refusals.kept[:_SHOWN]:
-            lines = f"line {each.line}" if each.line == each.last_line else f"lines {each.line} to {each.last_line}"
-            typer.echo(f"  {each.file}, {lines}: {each.sentence}.")
+        for (file, sentence), lines in _alike(refusals.kept[:_SHOWN]).items():
+            typer.echo(f"  {file}, line{'s' if len(lines) > 1 else ''} {', '.join(lines)}: {sentence}.")
         if (more := refusals.reasons.total() - _SHOWN) > 0:
             typer.echo(f"  and {more} more: --refused FILE.csv writes all of them to a file, --json shows them.")
     if report.mended is not None and (report.mended.leads or report.mended.gone or report.mended.left):
         _show_mended(report)
+
+
+def _alike(refusals: list[Refusal]) -> dict[tuple[str, str], list[str]]:
+    """The lines that were refused for the same reason, in the order of the first of them."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for each in refusals:
+        lines = str(each.line) if each.line == each.last_line else f"{each.line}-{each.last_line}"
+        alike.setdefault((each.file, each.sentence), []).append(lines)
+    return alike
 
 
 def _show_mended(report: Report) -> None:

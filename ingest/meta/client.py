@@ -225,7 +225,8 @@ async def _begin(request: Awaitable[aiohttp.ClientResponse]) -> tuple[aiohttp.Cl
     try:
         response = await request
         head = await response.content.readany()
-        if response.status == HTTPStatus.OK and not head.lstrip().startswith(b"{"):
+        # JSON is a refusal, and so are these words (facebook_business, FacebookResponse.is_success).
+        if response.status == HTTPStatus.OK and not head.lstrip().startswith((b"{", b"Service Unavailable")):
             return response, head
         rest = await _read_up_to(NODE_BYTES, response)
         response.close()

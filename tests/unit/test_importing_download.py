@@ -161,8 +161,13 @@ def test_an_empty_answer_is_an_empty_file() -> None:
     assert refused.value.reason == "empty"
 
 
-def test_json_that_is_no_refusal_is_no_file() -> None:
+@pytest.mark.parametrize(
+    ("text", "reason"), [('{"data":[]}', "not-an-object"), ("{", "not-json"), ("Service Unavailable", "not-json")]
+)
+def test_what_is_no_refusal_of_metas_and_no_file_either_is_no_answer(text: str, reason: str) -> None:
     async def answers(_: web.Request) -> web.StreamResponse:
-        return web.json_response({"data": []})
+        return web.Response(text=text)
 
-    assert failing(answers).reason == "not-an-object"
+    error = failing(answers)
+    assert isinstance(error, Unavailable)
+    assert error.reason == reason

@@ -2,21 +2,22 @@
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Annotated
 
 import aiohttp
 import typer
 
 from ingest import telemetry
-from ingest.health import Circumstances, Examination, Finding, Seen, found, judge
+from ingest.health import Circumstances, Examination, Finding, PageSeen, Seen, found, judge
 from ingest.meta.client import GraphClient
+from ingest.meta.graph import PageNode, TokenFacts
 from ingest.meta.pages import PageAccess, Pages
 from ingest.settings import HealthSettings, MetaSettings, PagesSettings, SettingsError, read
 from processors.access import AccessStates
 
 from .known import read_known
-from .report import Report, in_json, show
+from .report import Page, Report, in_json, show
 from .standings import add_standings
 
 
@@ -51,7 +52,7 @@ def examine(page_id: str | None = None) -> Report:
     except SettingsError as error:
         findings = [found("settings-unusable", sentence) for sentence in str(error).splitlines()]
         nothing = "Meta and Kafka, as the settings cannot be used."
-        return Report(graph_url=None, api_version=None, pages={}, findings=findings, not_looked_at=[nothing])
+        return Report(graph_url=None, api_version=None, pages=(), findings=findings, not_looked_at=[nothing])
     if page_id is not None:
         pages = [each for each in pages if each.page_id == page_id]
         if not pages:
@@ -74,7 +75,7 @@ def examine(page_id: str | None = None) -> Report:
     return Report(
         graph_url=meta.meta_graph_url,
         api_version=meta.meta_api_version,
-        pages={each.page_id: each.app_id for each in pages},
+        pages=_facts(pages, seen),
         findings=findings,
         not_looked_at=[] if known.missing is None else [known.missing],
     )
@@ -89,6 +90,23 @@ async def _see(pages: Collection[PageAccess], meta: MetaSettings, states: Access
             try_leads=True,
         )
         return await examination.examine(pages)
+
+
+def _facts(pages: Iterable[PageAccess], seen: Seen) -> list[Page]:
+    looked = {each.page.page_id: each for app in seen.apps for each in app.pages}
+    return [_page(page, looked.get(page.page_id)) for page in pages]
+
+
+def _page(page: PageAccess, seen: PageSeen | None) -> Page:
+    token = seen.token if seen is not None and isinstance(seen.token, TokenFacts) else TokenFacts(is_valid=True)
+    return Page(
+        page_id=page.page_id,
+        app_id=page.app_id,
+        name=seen.node.name if seen is not None and isinstance(seen.node, PageNode) else None,
+        token_kind=token.kind,
+        token_expires_at=None if token.expires_at is None else token.expires_at * 1000,
+        data_access_expires_at=None if token.data_access_expires_at is None else token.data_access_expires_at * 1000,
+    )
 
 
 def _is_paused(page: PageAccess, states: AccessStates) -> bool:

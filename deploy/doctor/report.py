@@ -15,12 +15,24 @@ _TITLES: dict[Severity, str] = {"wrong": "wrong", "warning": "warning", "not-kno
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A page that was asked about, with what is known of it. Expiries are unix milliseconds, 0 for never."""
+
+    page_id: str
+    app_id: str | None
+    name: str | None = None
+    token_kind: str | None = None
+    token_expires_at: int | None = None
+    data_access_expires_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """`not_looked_at` are sentences. `pages` were asked about, by id, each with its app's."""
+    """`not_looked_at` are sentences."""
 
     graph_url: str | None
     api_version: str | None
-    pages: dict[str, str | None]
+    pages: Sequence[Page]
     findings: Sequence[Finding]
     not_looked_at: Sequence[str]
 
@@ -35,7 +47,7 @@ def in_json(report: Report) -> str:
         "graph_url": report.graph_url,
         "api_version": report.api_version,
         "is_wrong": report.is_wrong,
-        "pages": [{"page_id": page_id, "app_id": app_id} for page_id, app_id in report.pages.items()],
+        "pages": [asdict(page) for page in report.pages],
         "findings": [asdict(finding) for finding in report.findings],
         "not_looked_at": report.not_looked_at,
     }
@@ -44,13 +56,15 @@ def in_json(report: Report) -> str:
 
 def show(report: Report) -> None:
     """For a person, on stdout: of many pages those rows that are not fine, and of many alike the first ones."""
-    of: dict[str, list[Finding]] = {f"page {page_id}": [] for page_id in report.pages}
+    of: dict[str, list[Finding]] = {f"page {page.page_id}": [] for page in report.pages}
+    # A page's owner chose its name: nothing in it is to move a terminal's cursor.
+    names = {f"page {page.page_id}": "".join(filter(str.isprintable, page.name or "")) for page in report.pages}
     for finding in report.findings:
         of.setdefault(_subject(finding), []).append(finding)
-    rows = [_row(subject, of[subject]) for subject in sorted(of, key=_place)]
-    fine = [row for row in rows if row[0].startswith("page ") and row[1] == "fine"]
+    rows = [(subject, *_state(of[subject]), names.get(subject, "")) for subject in sorted(of, key=_place)]
+    fine = [row for row in rows if row[0] in names and row[1] == _TITLES["fine"]]
     if len(report.pages) > _MANY and fine:
-        rows = [row for row in rows if row not in fine] + [(_count(len(fine), "page"), "fine", "")]
+        rows = [row for row in rows if row not in fine] + [(_count(len(fine), "page"), _TITLES["fine"], "", "")]
     print_aligned(rows)
     for severity in ("wrong", "warning", "not-known"):
         alike: dict[tuple[str, str | None, str | None], list[Finding]] = {}
@@ -68,13 +82,13 @@ def show(report: Report) -> None:
     typer.echo(f"\n{_count(len(report.pages), 'page')}: {said}")
 
 
-def _row(subject: str, findings: Sequence[Finding]) -> tuple[str, str, str]:
-    """The subject, its worst state, and which findings make it so."""
+def _state(findings: Sequence[Finding]) -> tuple[str, str]:
+    """The worst there is, and which findings make it so."""
     if not findings:
-        return subject, _TITLES["not-known"], "-"
+        return _TITLES["not-known"], "-"
     worst = min((finding.severity for finding in findings), key=_WORST.index)
     codes = dict.fromkeys(finding.code for finding in findings if finding.severity == worst)
-    return subject, _TITLES[worst], " ".join(codes)
+    return _TITLES[worst], "all" if worst == "fine" else " ".join(codes)
 
 
 def _tell(findings: Sequence[Finding]) -> None:

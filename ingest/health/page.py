@@ -114,7 +114,8 @@ def _judge_leads(page_id: str, leads: Sample | GraphError | None) -> Iterator[Fi
             what = f"Leads of ads come without {', '.join(names)}."
             yield found("lead-fields-left-out", what, page_id=page_id)
         case Sample(leads=number):
-            yield found("leads-read", f"{number} leads were read, without their answers, to try it.", page_id=page_id)
+            what = f"{number} lead{'' if number == 1 else 's'} could be read; answers were not asked for."
+            yield found("leads-read", what, page_id=page_id)
 
 
 def _judge_subscription(app: AppSeen, seen: PageSeen) -> Iterator[Finding]:

@@ -54,6 +54,8 @@ def _judge_times(page_id: str, token: TokenFacts, *, now: float, alarm_days: flo
     elif ends and ends - now <= alarm_days * _DAY:
         yield found("token-expires", f"The token expires {_when(ends, now)}.", page_id=page_id)
     else:
+        if token.kind == "PAGE" and ends == 0:
+            kind += " made from a long-lived one"
         lives = f"until {_when(ends, now)}" if ends else "and does not expire" if ends == 0 else "now"
         yield found("token-lives", f"The token is {kind}, valid {lives}.", page_id=page_id)
     if not data_ends:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from deploy.doctor.report import Report, in_json, show
+from deploy.doctor.report import Page, Report, in_json, show
 from ingest.health import Code, Finding, found
 
 
@@ -12,7 +12,7 @@ def report(pages: int, *findings: Finding) -> Report:
     return Report(
         graph_url="https://graph.facebook.com",
         api_version="v25.0",
-        pages={str(number): "7" for number in range(pages)},
+        pages=[Page(page_id=str(number), app_id="7", name=f"Page {number}") for number in range(pages)],
         findings=findings,
         not_looked_at=["Kafka was not asked."],
     )
@@ -25,7 +25,7 @@ def alike(code: Code, pages: range) -> list[Finding]:
 def test_of_a_few_pages_each_has_a_row(capsys: pytest.CaptureFixture[str]) -> None:
     show(report(2, *alike("token-logged-out", range(1)), *alike("token-lives", range(1, 2))))
     said = capsys.readouterr().out
-    assert said.startswith("page 0  wrong  token-logged-out\npage 1  fine   token-lives\n")
+    assert said.startswith("page 0  wrong  token-logged-out  Page 0\npage 1  fine   all               Page 1\n")
     assert "\nnot looked at: Kafka was not asked.\n" in said
     assert said.endswith("2 pages: 1 wrong, 0 warning, 0 not known, 1 fine\n")
 

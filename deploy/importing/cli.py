@@ -64,10 +64,10 @@ def import_leads(
     kafka, _ = read(KafkaSettings), read(RegistrySettings)
     if order.asks_meta:
         _ = read(MetaSettings), read(PagesSettings)
-    telemetry.start_logging("import")
-    patience.tell("import")
     report = Report()
     with opened(refused) as file:
+        telemetry.start_logging("import")
+        patience.tell("import")
         refusals = Refusals(every=as_json, file=file)
         failure = _carry_out(order, kafka, report, refusals)
     if as_json:

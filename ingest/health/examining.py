@@ -208,9 +208,10 @@ def _read(outcome: Answer | GraphError, read: Callable[[Answer], Read]) -> Read 
 
 
 def _refusal_of_all(outcomes: Sequence[Answer | GraphError]) -> GraphError | None:
-    """The error of the first, where nothing was answered at all: it is the app's, then, and no page's."""
-    first = outcomes[0]
-    return first if isinstance(first, GraphError) and not any(isinstance(each, Answer) for each in outcomes) else None
+    """The error, where nothing was answered and all for the same reason: it is the app's then, and no page's."""
+    errors = [each for each in outcomes if isinstance(each, GraphError)]
+    reasons = {(each.reason, each.code, each.subcode) for each in errors}
+    return errors[0] if len(errors) == len(outcomes) and len(reasons) == 1 else None
 
 
 def _was_left_out(error: GraphError) -> bool:

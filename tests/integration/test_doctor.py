@@ -316,6 +316,14 @@ def test_a_token_of_another_app_is_told_from_a_wrong_secret(scene: Scene) -> Non
     assert (told.code, told.severity) == ("token-of-another-app", "wrong")
 
 
+def test_tokens_that_an_app_may_not_look_at_are_told_from_an_app_that_is_refused(scene: Scene) -> None:
+    scene.admin.fault("error", endpoint="debug_token", code=100)
+    scene.admin.fault("error", endpoint="subscriptions", code=200)
+    report = scene.ask()
+    assert wrong(report) == [("token-of-another-app", page.page_id) for page in scene.pages]
+    assert the(report, "app-subscription-unread").severity == "not-known"
+
+
 def test_a_wrong_secret_costs_one_call_for_all_pages_of_the_app(scene: Scene) -> None:
     scene.env["META_APP_SECRETS"] = "another"
     scene.admin.forget_calls()

@@ -15,6 +15,7 @@ _COMING: Mapping[str, str] = {
     "webhook": "given just now: their webhooks are on their way",
 }
 _SHOWN = 5  # pages that are named in a line
+_MANY = 1_000  # leads, each of which is a call when it is fetched
 
 
 def verdict(report: Report, *, sending: bool) -> str:
@@ -49,6 +50,11 @@ def reasons(report: Report, mended: Mended | None = None) -> Iterator[str]:
     for trouble, number in Counter((each.page_id, each.reason) for each in report.troubles).items():
         yield _unread(*trouble, forms=[each.form_id for each in report.troubles if _is(each, trouble)], number=number)
     total = report.total
+    if total.number("missing") >= _MANY:
+        yield (
+            f"missing     {total.number('missing')}: one by one they cost as many calls; `leadstream backfill` reads"
+            " hundreds with each, and another reconciliation proves it"
+        )
     for reason, number in total.why("coming").items():
         yield f"coming      {number} {_COMING.get(reason, reason)}"
     for reason, number in total.why("parked").items():

@@ -127,6 +127,12 @@ def test_what_the_counters_have_and_the_list_has_not_cannot_be_had() -> None:
     }
 
 
+def test_where_much_is_missing_a_backfill_costs_less() -> None:
+    [line] = said(report(form(standings={HERE: 1, MISSING: 1000})))
+    assert "`leadstream backfill`" in line
+    assert said(report(form(standings={MISSING: 999}))) == []
+
+
 def test_what_was_mended_and_what_could_not_be_is_told() -> None:
     lines = said(report(form()), Mended(leads=2, gone=("77",), left=()))
     assert [line.split()[0] for line in lines] == ["mended", "poorer"]

@@ -14,6 +14,10 @@ _NO_LEAD = (
 _NO_WORD = "Meta tells us of no new lead: only `leadstream reconcile` finds them."
 _ANOTHER = "Make a new token of this page and put it in META_PAGES_FILE; `leadstream pages add` walks you there."
 _RETRY = "Run it again in a moment."
+_HOOK = (
+    "Run `leadstream pages subscribe --all --callback https://... --yes`, with the address where Meta reaches"
+    " `leadstream serve`, or set it in the app's dashboard under Webhooks."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +81,13 @@ _MEANINGS: Mapping[Code, _Meaning] = {
     "app-not-subscribed": _Meaning(
         "wrong",
         _NO_WORD,
-        "Subscribe the app to the field `leadgen` of object Page, in its dashboard under Webhooks.",
+        _HOOK,
     ),
-    "app-inactive": _Meaning("wrong", _NO_WORD, "Verify the callback URL again in the app's dashboard under Webhooks."),
-    "app-without-leadgen": _Meaning(
-        "wrong", _NO_WORD, "Add the field `leadgen` of object Page in the app's dashboard under Webhooks."
-    ),
+    "app-inactive": _Meaning("wrong", _NO_WORD, _HOOK),
+    "app-without-leadgen": _Meaning("wrong", _NO_WORD, _HOOK),
     "app-subscribed": _FINE,
     "app-subscription-unread": _Meaning("not-known", "Whether webhooks are sent at all is not known.", _RETRY),
-    "callback-unreachable": _Meaning(
-        "wrong", _NO_WORD, "Give the app a callback URL that begins with https:// and is reachable from outside."
-    ),
+    "callback-unreachable": _Meaning("wrong", _NO_WORD, _HOOK),
     "callback-unproven": _Meaning(
         "not-known",
         "From here it cannot be told whether Meta reaches it.",
@@ -175,10 +175,12 @@ _MEANINGS: Mapping[Code, _Meaning] = {
     "lead-access-granted": _FINE,
     "lead-access-unknown": _Meaning("not-known", None, "Look at the Leads Access Manager in Business settings."),
     "page-not-subscribed": _Meaning(
-        "wrong", _NO_WORD, "Install the app on this page with `leadstream pages subscribe`."
+        "wrong", _NO_WORD, "Install the app on it with `leadstream pages subscribe --page ID --yes`."
     ),
     "page-without-leadgen": _Meaning(
-        "wrong", _NO_WORD, "Add `leadgen` to what the app listens to here with `leadstream pages subscribe`."
+        "wrong",
+        _NO_WORD,
+        "Add `leadgen` to what the app listens to there with `leadstream pages subscribe --page ID --yes`.",
     ),
     "page-subscribed": _FINE,
     "page-subscription-unread": _Meaning(

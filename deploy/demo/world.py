@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 from pydantic import SecretStr
 
 import schemas
+from deploy.account.positions import READS
 from deploy.sandbox import FREE_PORTS, PartName, Progress, Sandbox, given_by_settings
 from deploy.topics import ClusterError, admin_client, apply, plan
 from ingest.records import Topics
@@ -99,7 +100,7 @@ def apply_topics(world: World) -> Sequence[str]:
 def delete_topics(world: World) -> None:
     """From a cluster that stays: topics and groups under our prefix, which nobody else has. ClusterError if not all."""
     cluster = admin_client(world.kafka)
-    groups = [world.topics.group(worker) for worker in ("fetch", "map", "retry")]
+    groups = [world.topics.group(worker) for worker in READS]
     answers = [
         *cluster.delete_topics([world.topics(name) for name in (*schemas.topics(), sales.TOPIC)]).values(),
         *cluster.delete_consumer_groups(groups).values(),

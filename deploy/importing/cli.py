@@ -84,7 +84,10 @@ def import_leads(
 def _carry_out(order: Order, kafka: KafkaSettings, report: Report, refusals: Refusals) -> str | None:
     """Why it ended early; None where it did not. What was taken by then is taken."""
     try:
-        with Pace() as pace, open_index(kafka, waiting=lambda: pace.say("waiting for another who reads")) as index:
+        with (
+            Pace() as pace,
+            open_index(kafka, told=pace.reading, waiting=lambda: pace.say("waiting for another who reads")) as index,
+        ):
             asyncio.run(carry_out(order, kafka, index, report=report, pace=pace, refused=refusals.add))
     except (AccountError, ReadingError, RegistryError) as error:
         return str(error)

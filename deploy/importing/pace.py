@@ -8,11 +8,12 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+_MUCH = 50_000  # records; less is read in a second
 _SAY_EVERY = 10.0  # seconds between two lines where there is no terminal
 
 
 class Pace:
-    """A context; `at` tells how many rows there were and which share of the bytes, where that is known."""
+    """A context; `at` tells how many rows of a source there were, and which share of its bytes, where that is known."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
@@ -37,14 +38,23 @@ class Pace:
     ) -> None:
         self._line.stop()
 
+    def reading(self, done: int, total: int) -> None:
+        """How much was read of what is here already, before the rows."""
+        if total >= _MUCH:
+            self._tell(f"{done:,} of {total:,} records read")
+
     def at(self, name: str, rows: int, share: float | None) -> None:
-        now = time.monotonic()
-        rate = rows / max(now - self._begun, 0.001)
-        told = f"{name}: {rows:,} rows, {rate:,.0f} a second" + ("" if share is None else f", {share:.0%}")
-        self._line.update(self._task, description=told)
-        if not self._terminal and now - self._spoke > _SAY_EVERY:
-            self._spoke = now
-            typer.echo(told, err=True)
+        """Of a source that begins with no rows."""
+        if rows == 0:
+            self._begun = time.monotonic()
+        rate = rows / max(time.monotonic() - self._begun, 0.001)
+        self._tell(f"{name}: {rows:,} rows, {rate:,.0f} a second" + ("" if share is None else f", {share:.0%}"))
+
+    def _tell(self, what: str) -> None:
+        self._line.update(self._task, description=what)
+        if not self._terminal and time.monotonic() - self._spoke > _SAY_EVERY:
+            self._spoke = time.monotonic()
+            typer.echo(what, err=True)
 
     def say(self, sentence: str) -> None:
         """A line above it."""

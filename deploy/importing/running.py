@@ -139,6 +139,7 @@ class _Going:
         form = self.order.form if isinstance(source, str) else source.form_id
         rows, unread = self.report.rows, self.report.unread
         rows[name] = 0
+        self.pace.at(name, 0, None)
         try:
             async with self._pieces(source) as pieces:
                 async for batch in batches(pieces, since=self.order.since, until=self.order.until):

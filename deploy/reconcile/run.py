@@ -89,14 +89,25 @@ class Report:
 
 
 def together(forms: Iterable[FormReport], name: str) -> FormReport:
-    """Forms as if they were one."""
-    whole = Tally()
+    """Forms as if they were one, which counts for each what it counts itself, or else what it lists."""
+    whole, leads, expired = Tally(), 0, 0
     for form in forms:
+        leads += form.at_meta + form.not_listed
+        expired += form.expired
         whole.sent += form.sent
         whole.recovered += form.recovered
         for stands, number in form.standings.items():
             whole.standings[stands] = whole.standings.get(stands, 0) + number
-    return FormReport(page_id=name, form_id=name, standings=whole.standings, sent=whole.sent, recovered=whole.recovered)
+    return FormReport(
+        page_id=name,
+        form_id=name,
+        standings=whole.standings,
+        sent=whole.sent,
+        recovered=whole.recovered,
+        counters=CountedForm(
+            form_id=name, page_id=None, name=name, status=None, leads=leads, organic=None, expired=expired
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

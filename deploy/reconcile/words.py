@@ -71,12 +71,10 @@ def reasons(report: Report, mended: Mended | None = None) -> Iterator[str]:
         )
     for reason, number in total.why("left out").items():
         yield f"left out    {number} by map ({reason.removeprefix('map ')}): `leadstream status` names them"
-    counted = sum(form.not_listed for form in report.forms)
-    if counted:
-        expired = sum(form.expired for form in report.forms)
+    if total.not_listed:
         yield (
-            f"not listed  {counted} that Meta counts and gives no more, of which it says that {expired} have expired:"
-            " they cannot be had"
+            f"not listed  {total.not_listed} that Meta counts and gives no more, of which it says that {total.expired}"
+            " have expired: they cannot be had"
         )
     if mended is not None:
         yield from _of_mended(mended)

@@ -116,7 +116,8 @@ class TestAPageThatCannotBeRead:
 def test_what_the_counters_have_and_the_list_has_not_cannot_be_had() -> None:
     counters = CountedForm(form_id="301", page_id=PAGE, name="x", status=None, leads=9, organic=1, expired=3)
     found = FormReport(page_id=PAGE, form_id="301", standings={HERE: 5}, counters=counters)
-    [line] = said(report(found))
+    [line] = said(report(form("302"), found))
+    assert [row[-2] for row in rows(report(form("302"), found))] == ["not listed", "0", "4", "4"]
     assert line.startswith("not listed  4 that Meta counts and gives no more, of which it says that 3 have expired")
     told = json.loads(json.dumps(in_json(report(found), sending=True)))
     assert (told["forms"][0]["not_listed"], told["forms"][0]["expired"], told["complete"]) == (4, 3, True)

@@ -5,7 +5,8 @@ written but not told of is known by then, and is not written twice.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -32,7 +33,7 @@ class ReadsLeads(Protocol):
 
     def pages(
         self, wanted: Slice, *, after: str | None = None, limit: int | None = None
-    ) -> AsyncIterator[LeadsPage]: ...
+    ) -> AsyncGenerator[LeadsPage, None]: ...
 
 
 class FindsForms(Protocol):
@@ -94,28 +95,30 @@ class Backfill:
         self._written: set[str] = set()  # here, since the topics were last read: the index does not know of these
         self._turn = asyncio.Lock()
 
-    async def fill(self, wanted: Slice, stand: Stand) -> AsyncIterator[Stand]:
+    async def fill(self, wanted: Slice, stand: Stand) -> AsyncGenerator[Stand, None]:
         """How far it is after each page, once the broker has all of it; the last one is done.
 
         Unreadable where Meta gives no more of it; and what `known` and `writing` raise.
         """
-        async for page in self._bulk.pages(wanted, after=stand.after, limit=stand.limit):
-            if page.anew:  # what was written stays so: it is not counted as having been here
-                stand = Stand(written=stand.written)
-            written, refused = await self._write(page, wanted.page)
-            stand = replace(
-                stand,
-                after=page.after,
-                limit=page.limit,
-                read=stand.read + len(page.leads),
-                written=stand.written + written,
-                outside=stand.outside + page.outside,
-                unreadable=stand.unreadable + page.unreadable,
-                refused=(*stand.refused, *refused),
-                missing_fields=stand.missing_fields or _missing(page),
-                done=page.after is None,
-            )
-            yield stand
+        # Closed at once, however it ends: a page of leads holds a turn that others wait for.
+        async with aclosing(self._bulk.pages(wanted, after=stand.after, limit=stand.limit)) as pages:
+            async for page in pages:
+                if page.anew:  # what was written stays so: it is not counted as having been here
+                    stand = Stand(written=stand.written)
+                written, refused = await self._write(page, wanted.page)
+                stand = replace(
+                    stand,
+                    after=page.after,
+                    limit=page.limit,
+                    read=stand.read + len(page.leads),
+                    written=stand.written + written,
+                    outside=stand.outside + page.outside,
+                    unreadable=stand.unreadable + page.unreadable,
+                    refused=(*stand.refused, *refused),
+                    missing_fields=stand.missing_fields or _missing(page),
+                    done=page.after is None,
+                )
+                yield stand
 
     async def _write(self, page: LeadsPage, access: PageAccess) -> tuple[int, list[tuple[str, str]]]:
         """How many leads of the page were written, and which could not be."""

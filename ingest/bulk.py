@@ -6,7 +6,7 @@ kept but its cursor, which holds no token: whoever stores it can go on there.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -142,10 +142,11 @@ class BulkRead:
         after: str | None = None,
         fields: Sequence[str] = LEAD_FIELDS,
         limit: int | None = None,
-    ) -> AsyncIterator[LeadsPage]:
+    ) -> AsyncGenerator[LeadsPage, None]:
         """The slice from its first lead, or from a cursor, on; the last page has none. Unreadable, or BadAsk for no id.
 
-        `limit` is the page size to begin with, as the last page of an earlier reading gave it.
+        `limit` is the page size to begin with, as the last page of an earlier reading gave it. Whoever stops before the
+        end closes it (`aclosing`), for the page at hand holds a turn.
         """
         size = PageSize(self._most if limit is None else limit, most=self._most)
         stand = _Stand(wanted=wanted, fields=fields, after=after, size=size)

@@ -1,7 +1,8 @@
 """One backfill: page beside page, and a page's forms one after another, each as far as Meta lets it be read."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Protocol
 
 from ingest.backfill import Stand
@@ -16,7 +17,7 @@ from .choosing import Edge
 class Fills(Protocol):
     """`ingest.backfill.Backfill`."""
 
-    def fill(self, wanted: Slice, stand: Stand) -> AsyncIterator[Stand]: ...
+    def fill(self, wanted: Slice, stand: Stand) -> AsyncGenerator[Stand, None]: ...
 
 
 class HoldsPages(Protocol):
@@ -53,9 +54,10 @@ async def fill_all(
         if page is None:
             raise PageLost("no-token")
         wanted = Slice(edge_id=edge.edge_id, page=page, since=checkpoint.since, until=checkpoint.until)
-        async for stand in backfill.fill(wanted, checkpoint.of(edge)):
-            checkpoint.put(edge, stand)
-            told(checkpoint.read)
+        async with aclosing(backfill.fill(wanted, checkpoint.of(edge))) as stands:
+            async for stand in stands:
+                checkpoint.put(edge, stand)
+                told(checkpoint.read)
 
     try:
         async with asyncio.TaskGroup() as group:

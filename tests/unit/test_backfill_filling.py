@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from ingest.backfill import Backfill, Stand
-from ingest.bulk import LeadsPage, Slice, Unreadable
+from ingest.bulk import LeadsPage, PageLost, Slice, Unreadable
 from ingest.kafka import NotAcknowledged, Unacceptable
 from ingest.mending import Writing
 from ingest.meta.graph import LEAD_FIELDS, REDUCED_LEAD_FIELDS, Json, Snapshot, Usage
@@ -58,15 +59,20 @@ class Meta:
     of: Sequence[LeadsPage]
     calls: int = 0
     fails_at: int | None = None
+    open: int = 0  # pages that are not done with
 
     async def pages(
         self, wanted: Slice, *, after: str | None = None, limit: int | None = None
-    ) -> AsyncIterator[LeadsPage]:
+    ) -> AsyncGenerator[LeadsPage, None]:
         for number in range(int(after or 0), len(self.of)):
             self.calls += 1
             if number == self.fails_at:
                 raise Unreadable("token-expired")
-            yield self.of[number]
+            self.open += 1
+            try:
+                yield self.of[number]
+            finally:
+                self.open -= 1
 
 
 @dataclass
@@ -102,13 +108,14 @@ class Filling:
     meta: Meta
     cluster: Cluster = field(default_factory=lambda: Cluster(partitions=1))
     said: dict[str, Whereabouts] = field(default_factory=dict)
+    forms: Forms = field(default_factory=Forms)
 
     def __post_init__(self) -> None:
         self.index = Index(self.cluster, self.said)
         self.index.refresh()
         self.backfill = Backfill(
             bulk=self.meta,
-            forms=Forms(),
+            forms=self.forms,
             known=self.index,
             writing=Writing(self.cluster, self.cluster, self.cluster.topics),
             codec=CODEC,
@@ -289,6 +296,25 @@ def test_what_was_read_before_a_page_was_lost_is_kept() -> None:
     assert filling.written == ["1"]
 
 
+def test_a_page_that_is_lost_while_its_form_is_asked_for_gives_its_turn_back() -> None:
+    class Lost(Forms):
+        async def of(self, lead: BulkLead, form_id: str, page: PageAccess) -> Snapshot | None:
+            raise PageLost("token-expired")
+
+    filling = Filling(Meta(pages(["1"], ["2"])), forms=Lost())
+
+    async def scenario() -> int:
+        fill = filling.backfill.fill(WANTED, Stand())
+        try:
+            await anext(fill)
+        except PageLost:
+            return filling.meta.open
+        return -1
+
+    assert asyncio.run(scenario()) == 0
+    assert filling.written == []
+
+
 class Mortal(Cluster):
     """A process that writes to it dies at one of its deliveries, before or after the broker has it."""
 
@@ -319,8 +345,9 @@ def test_however_often_it_is_killed_every_lead_is_there_once_for_a_page_per_kill
 
     async def run() -> None:
         nonlocal kept
-        async for stand in Filling(meta, cluster=cluster).backfill.fill(WANTED, kept):
-            kept = stand
+        async with aclosing(Filling(meta, cluster=cluster).backfill.fill(WANTED, kept)) as stands:
+            async for stand in stands:
+                kept = stand
 
     for cluster.dies_at, cluster.too_late in kills:
         if not kept.done:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 import pytest
@@ -234,7 +234,7 @@ class Filling:
         self.failing = {name.removeprefix("edge"): error for name, error in failing.items()}
         self.asked: list[tuple[str, str | None]] = []
 
-    async def fill(self, wanted: Slice, stand: Stand) -> AsyncIterator[Stand]:
+    async def fill(self, wanted: Slice, stand: Stand) -> AsyncGenerator[Stand, None]:
         self.asked.append((wanted.edge_id, stand.after))
         if stand.after is None:
             yield Stand(after="c", read=1, written=1)

@@ -28,6 +28,7 @@ from deploy.sandbox.deliver import deliver
 from deploy.tail import tail
 from deploy.topics import topics
 from ingest.settings import (
+    HealthSettings,
     KafkaSettings,
     MappingSettings,
     MetaSettings,
@@ -114,6 +115,7 @@ def retry() -> None:
     Example: leadstream work retry
     """
     _ = read(KafkaSettings), read(MetaSettings), read(PagesSettings), read(WorkSettings), read(RetrySettings)
+    _ = read(HealthSettings)
     run([Program(name="retry")])
 
 

@@ -34,8 +34,8 @@ def told(done: subprocess.CompletedProcess[str]) -> Any:
 def test_after_it_every_lead_is_here_though_webhooks_never_came_and_a_page_could_not_be_read(
     system: System, leadstream: Commands
 ) -> None:
-    for command in WORKERS:
-        system.start(*command, **QUICK).wait_ready()
+    for program in [system.start(*command, **QUICK) for command in WORKERS]:
+        program.wait_ready()
     lost, *others = [page.page_id for page in system.graph.pages()]
     system.graph.revoke_access(lost, how="10")
     delivery = system.graph.deliver(system.webhook, 200, dropped=0.3, changes_per_post=5, duplicates=0.0)
@@ -69,6 +69,13 @@ def test_after_it_every_lead_is_here_though_webhooks_never_came_and_a_page_could
     assert (third["complete"], third["total"]["sent"], third["total"]["at_meta"]) == (True, 0, len(everything))
     assert len(system.records(RAW)) == sent == len(announced) + len(everything - announced)
     assert leadstream("status").returncode == 0
+
+    watched = system.start("reconcile", "--every", "1h", "--yes").wait_ready()
+    over = 'leadstream_reconcile_leads{form_id="%s",standing="%s"} %.1f'
+    wanted = [over % (form["form_id"], "had", form["at_meta"]) for form in third["forms"]]
+    eventually(lambda: all(line in watched.metrics() for line in wanted), 30, "each form's leads as a metric")
+    assert "reconcile.missing" not in watched.log.read_text()
+    assert watched.stop() == 0
     for lead in sorted(everything - announced)[:20]:
         assert not [answer for answer in answers_of(system, lead) if answer in leadstream.said]
     assert not [page.token for page in system.graph.pages() if page.token in leadstream.said]

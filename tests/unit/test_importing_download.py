@@ -162,12 +162,21 @@ def test_an_empty_answer_is_an_empty_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"), [('{"data":[]}', "not-an-object"), ("{", "not-json"), ("Service Unavailable", "not-json")]
+    ("status", "text", "reason"),
+    [
+        (200, '{"data":[]}', "not-an-object"),
+        (200, "  {", "not-json"),
+        (200, "Service Unavailable", "not-json"),
+        (403, "<html>", "not-json"),
+        (404, HEADER, "not-json"),
+        (502, "<html>", "server-error"),
+    ],
 )
-def test_what_is_no_refusal_of_metas_and_no_file_either_is_no_answer(text: str, reason: str) -> None:
+def test_what_is_no_refusal_of_metas_and_no_file_either_is_no_answer(status: int, text: str, reason: str) -> None:
     async def answers(_: web.Request) -> web.StreamResponse:
-        return web.Response(text=text)
+        return web.Response(text=text, status=status)
 
     error = failing(answers)
     assert isinstance(error, Unavailable)
     assert error.reason == reason
+    assert "does not answer as it should" in not_given(error, "9")

@@ -38,11 +38,9 @@ _MAPPED = f"SELECT lead, erased FROM mapped WHERE target = :topic AND {_THESE}" 
 # The newest comes last. One that nobody has judged yet lies on raw, and that is all there is to say.
 _PROMISES = f"""
 SELECT lead, coalesce(kind, 'unread'), reconciled, CASE WHEN kind IN ('fetched', 'unread') THEN NULL ELSE coalesce((
-    SELECT reason FROM fate WHERE fate.origin = promise.origin AND stage = 'fetch' AND fate.kind = promise.kind LIMIT 1
+    SELECT reason FROM fate WHERE fate.origin = promise.origin AND stage = 'fetch' ORDER BY moved LIMIT 1
 ), (
     SELECT reason FROM letter WHERE letter.origin = promise.origin AND stage = 'fetch' ORDER BY letter.at DESC LIMIT 1
-), (
-    SELECT reason FROM fate WHERE fate.origin = promise.origin AND stage = 'fetch' ORDER BY seq DESC LIMIT 1
 )) END FROM promise WHERE {_THESE} ORDER BY at, origin
 """  # noqa: S608  _THESE is ours
 _WHY_DEAD = "SELECT reason FROM letter WHERE origin = ? AND stage = 'map' AND target = '' ORDER BY at DESC LIMIT 1"

@@ -12,14 +12,14 @@ from pydantic import SecretStr
 from deploy.account import Index
 from deploy.account.positions import READS, Positions
 from deploy.backfill.choosing import Edge, Unfound
-from deploy.reconcile.listed import open_listed
+from deploy.reconcile.listed import Place, Tally, open_listed
 from deploy.reconcile.run import Asked, Progress, Reconciliation, Report
 from ingest.bulk import LeadsPage, PageLost, Slice
 from ingest.kafka import NotAcknowledged
 from ingest.meta.graph import Usage
 from ingest.meta.graph.bulk import BulkLead, CountedForm
 from ingest.meta.pages import PageAccess
-from ingest.reconcile import FormReport, Standing
+from ingest.reconcile import FormReport, Listed, Standing
 from ingest.records import DETAILS, RAW, Received, Record
 from tests.past import OTHER_PAGE, PAGE, Past
 
@@ -254,6 +254,28 @@ def test_a_webhook_that_came_after_the_list_is_not_announced_again(world: World)
     world.meta.afterwards = lambda: world.past.arrive(world.past.raw(lead="1"))
     report = world.run()
     assert (one(report).standings, world.announced()) == ({HERE: 1}, [])
+
+
+def test_what_came_by_itself_meanwhile_is_here_and_not_recovered(world: World) -> None:
+    raw = world.past.raw(lead="1")
+
+    def arrives() -> None:
+        world.past.arrive(raw)
+        world.has_read()
+
+    world.meta.afterwards = arrives
+    world.meta.leads[FORM] = {"1": 1_790_000_000}
+    report = world.run()
+    assert (one(report).standings, one(report).sent, one(report).recovered) == ({HERE: 1}, 0, 0)
+
+
+def test_a_lead_that_is_listed_again_after_it_was_announced_stays_announced() -> None:
+    place, lead = Place(PAGE, FORM), Listed("1", 1_790_000_000)
+    with open_listed() as listed:
+        listed.add(place, [(lead, MISSING)])
+        listed.put({"1": HERE}, sent=True)
+        listed.add(place, [(lead, MISSING)])
+        assert listed.tallies() == {place: Tally(standings={HERE: 1}, sent=1, recovered=1)}
 
 
 def test_a_lead_of_this_moment_is_not_missed_yet(world: World) -> None:

@@ -91,6 +91,12 @@ class TestALead:
         past.bury(past.raw(lead=LEAD), "not-found")
         assert of(index) == Whereabouts(fate="dead", reason="not-found")
 
+    def test_that_was_sent_back_waits_and_says_what_it_had_died_of(self, past: Past, index: Index) -> None:
+        letter = past.bury(past.raw(lead=LEAD), "bad-field")
+        past.stand(past.back(letter))
+        past.tell(letter, "redriven", "bad-field")
+        assert of(index) == Whereabouts(fate="waiting", reason="bad-field")
+
     def test_is_where_its_newest_notification_is(self, past: Past, index: Index) -> None:
         past.bury(past.raw(lead=LEAD), "expired")
         past.park(past.raw(lead=LEAD), "no-token")
@@ -163,6 +169,7 @@ class TestAPoorerRecord:
         full = bulk(past)
         bulk(past, completeness="REDUCED")
         bulk(past, completeness="EXPORT")
+        bulk(past, completeness="REDUCED")
         index.refresh()
         assert [each.offset for each in index.outdone()] == [full.offset]
 

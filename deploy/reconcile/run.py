@@ -7,7 +7,8 @@ follow as fetch reads them.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,7 +32,7 @@ _LOOK_EVERY = 1.0  # seconds
 class ReadsLeads(Protocol):
     """What is needed of `ingest.bulk.BulkRead`."""
 
-    def pages(self, wanted: Slice, *, fields: Sequence[str]) -> AsyncIterator[LeadsPage]: ...
+    def pages(self, wanted: Slice, *, fields: Sequence[str]) -> AsyncGenerator[LeadsPage, None]: ...
 
 
 class ListsForms(Protocol):
@@ -190,8 +191,10 @@ class Reconciliation:
         try:
             page = self._access(form.page_id)
             wanted = Slice(edge_id=form.edge_id, page=page, since=asked.since, until=asked.until)
-            async for read in self._leads.pages(wanted, fields=FIELDS):
-                await self._take(place, [Listed(lead.lead_id, lead.created_time) for lead in read.leads])
+            # Closed at once, however it ends: a page of leads holds a turn that others wait for.
+            async with aclosing(self._leads.pages(wanted, fields=FIELDS)) as pages:
+                async for read in pages:
+                    await self._take(place, [Listed(lead.lead_id, lead.created_time) for lead in read.leads])
         except Unreadable as error:
             self._troubles.append(Trouble(page_id=place.page_id, form_id=place.form_id, reason=error.reason))
         self._counted[place] = form.counted

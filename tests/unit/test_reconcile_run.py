@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -45,7 +45,7 @@ class Meta:
         for form in self.forms.get(page_id, []):
             yield Edge(kind="form", edge_id=form, page_id=page_id, counted=counted(form, len(self.leads[form]) + 2))
 
-    async def pages(self, wanted: Slice, *, fields: Sequence[str]) -> AsyncIterator[LeadsPage]:
+    async def pages(self, wanted: Slice, *, fields: Sequence[str]) -> AsyncGenerator[LeadsPage, None]:
         assert fields == ("id", "created_time")
         self.asked.append(wanted)
         leads = list(self.leads[wanted.edge_id].items()) * self.times

@@ -97,11 +97,7 @@ async def _run(run: Reconciliation, order: Order, chooser: Chooser, pages: Pages
 
 
 async def _mend(kafka: KafkaSettings, index: Index, producer: ConfluentProducer, topics: Topics) -> Mended:
-    def look() -> bool:
-        index.refresh()
-        return next(index.outdone(), None) is None
-
-    if await asyncio.to_thread(look):  # as it nearly always is
+    if next(index.outdone(), None) is None:  # as it nearly always is
         return Mended(leads=0, gone=(), left=())
     with Reader(kafka) as reader:
         # In a thread and a loop of its own: it blocks while it reads, and our loop has to tell that it lives.

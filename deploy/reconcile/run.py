@@ -26,7 +26,7 @@ from .listed import AT_ONCE, Found, ListedLeads, Place, Tally
 FIELDS = ("id", "created_time")
 UNDER_WAY = 1_000  # announced leads that fetch has not read yet
 _PAGES_AT_ONCE = 64  # as many may pause before they hold up another one
-_LOOK_EVERY = 1.0  # seconds
+_LOOK_EVERY = 0.5  # seconds
 
 
 class ReadsLeads(Protocol):

@@ -45,16 +45,12 @@ def test_after_it_every_lead_is_here_though_webhooks_never_came_and_a_page_could
     assert len(everything) - len(announced) > 50
     eventually(lambda: len(system.keys(LEADS)) + len(system.records(PARKED)) == len(announced), 30, "what came is here")
 
-    before = len(system.records(RAW))
-    plan = told(leadstream("reconcile", "--json"))
-    assert (plan["complete"], plan["total"]["sent"], len(system.records(RAW))) == (False, 0, before)
-    assert plan["unread"] == [{"page_id": lost, "form_id": None, "reason": "permission"}]
-
     first = leadstream("reconcile", "--yes", "--wait", "20s", "--json")
     found = told(first)
     assert first.returncode == 1, "a page cannot be read"
     assert {form["completeness"] for form in found["forms"]} == {100.0}
-    assert found["total"]["recovered"] == found["total"]["sent"] == plan["total"]["missing"] > 0
+    assert found["total"]["recovered"] == found["total"]["sent"] > 0
+    assert found["unread"] == [{"page_id": lost, "form_id": None, "reason": "permission"}]
     assert {form["page_id"] for form in found["forms"]} == set(others)
 
     system.graph.restore_access(lost)

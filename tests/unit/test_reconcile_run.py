@@ -200,7 +200,7 @@ def test_it_waits_on_as_long_as_something_comes(world: World) -> None:
     world.reads_at_once = 1
     world.meta.leads[FORM] = {str(number): 1_790_000_000 for number in range(1, 61)}
     report = world.run()
-    assert (one(report).standings, world.waited > 50) == ({HERE: 60}, True)
+    assert (one(report).standings, world.waited > 25) == ({HERE: 60}, True)
 
 
 def test_only_some_are_under_way_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ingest.bulk import LeadsPage, Slice
 from ingest.codec import Codec, DoesNotFit
-from ingest.details import details_record, lead_details
+from ingest.details import RICHNESS, details_record, lead_details
 from ingest.kafka import Unacceptable
 from ingest.mending import Written
 from ingest.meta.graph import LEAD_FIELDS, Snapshot
@@ -92,7 +92,8 @@ class Backfill:
         self._writing = writing
         self._codec = codec
         self._clock = clock
-        self._written: set[str] = set()  # here, since the topics were last read: the index does not know of these
+        # Here, since the topics were last read, and how completely: the index does not know of these.
+        self._written: dict[str, Completeness] = {}
         self._turn = asyncio.Lock()
 
     async def fill(self, wanted: Slice, stand: Stand) -> AsyncGenerator[Stand, None]:
@@ -144,7 +145,7 @@ class Backfill:
                 sent, unacceptable = await self._send(batch)
                 written += sent
                 refused += [(lead_id, "unacceptable") for lead_id in unacceptable]
-            self._written.update((record.key or b"").decode() for record in new)
+            self._written |= {(record.key or b"").decode(): completeness for record in new}
         return written, refused
 
     async def _new(self, lead_ids: Collection[str], completeness: Completeness) -> list[str]:
@@ -153,7 +154,7 @@ class Backfill:
         return [
             lead_id
             for lead_id in lead_ids
-            if lead_id not in self._written
+            if RICHNESS[completeness] > (RICHNESS[self._written[lead_id]] if lead_id in self._written else 0)
             and ((found := known.get(lead_id)) is None or not found.has_as_much_as(completeness))
         ]
 

@@ -195,6 +195,14 @@ def test_a_lead_that_stands_in_several_pages_is_written_once_though_nothing_is_r
     assert filling.index.refreshes == before + 1, "whoever writes alone need not read"
 
 
+def test_a_lead_that_was_written_with_fewer_fields_is_written_whole_by_the_slice_that_has_all_of_it() -> None:
+    """As where an ad is read with the token of a page that may not name some field, and its form with another."""
+    filling = Filling(Meta([*pages(["1"], ["2"], fields=REDUCED_LEAD_FIELDS)[:1], *pages(["3"], ["1"])[1:]]))
+    filling.fill()
+    told = [(record.key, CODEC.decode(record.value or b"")["completeness"]) for record in filling.cluster.on(DETAILS)]
+    assert told == [(b"1", "REDUCED"), (b"1", "FULL")]
+
+
 def test_what_was_written_here_is_read_back_before_it_fills_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ingest.backfill._UNREAD", 2)
     filling = Filling(Meta(pages(["1", "2", "3"], ["3", "4"], ["1", "5"])))

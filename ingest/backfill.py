@@ -172,7 +172,6 @@ class Backfill:
             api_version=page.version,
             form=None if form_id is None else await self._forms.of(lead, form_id, access),
             fetched_at=now,
-            received_at=now,
         )
         return details_record(details, self._codec, headers({"source": SOURCE, "received-at": now}))
 

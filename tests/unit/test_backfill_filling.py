@@ -145,6 +145,7 @@ def test_a_lead_is_written_as_meta_sent_it_with_its_form_and_where_it_came_from(
     assert (record.key, details["answer"]) == (b"7", lead("7").text)
     assert (details["form_id"], details["form_version"], details["form"]) == (FORM, "v" * 64, '{"id":"' + FORM + '"}')
     assert (details["page_id"], details["source"], details["completeness"]) == (PAGE.page_id, "backfill", "FULL")
+    assert details["received_at"] is None  # there was no notification
     assert (details["api_version"], details["missing_fields"], details["change"]) == ("v25.0", [], None)
     assert dict(record.headers) == {
         "source": b"backfill",

@@ -71,7 +71,7 @@ async def carry_out(order: Order, settings: Settings, index: Index | None, watch
     RegistryError, AccountError, ReadingError, NotAcknowledged, ProducerFailed, and OSError of the file.
     """
     async with _asking_meta(settings, watch) as meta:
-        plan, unfound = await _plan(order, Chooser(meta.background, settings.pages, page_of=meta.page_of))
+        plan, unfound = await plan_of(order, Chooser(meta.background, settings.pages, page_of=meta.page_of))
         if index is None:
             return Outcome(checkpoint=plan, unfound=unfound, used=meta.background.used)
         plan.write()
@@ -89,6 +89,9 @@ async def carry_out(order: Order, settings: Settings, index: Index | None, watch
                 await mend(index, reader, meta.producer, settings.topics)
     if plan.whole and not failed:
         plan.remove()
+    else:
+        plan.ended = True
+        plan.write()
     return Outcome(checkpoint=plan, unfound=unfound, failed=failed)
 
 
@@ -127,15 +130,18 @@ async def _asking_meta(settings: Settings, watch: Watch) -> AsyncIterator[_Meta]
         await producer.close(_PATIENCE)
 
 
-async def _plan(order: Order, chooser: Chooser) -> tuple[Checkpoint, list[Unfound]]:
+async def plan_of(order: Order, chooser: Chooser) -> tuple[Checkpoint, list[Unfound]]:
     """What an earlier run has left, else what is chosen now; of what was not found then, what is now."""
-    plan = await asyncio.to_thread(read, order.file)
-    if plan is None:
+    now, plan = int(time.time()), await asyncio.to_thread(read, order.file)
+    # Else a page that stays lost would keep the time of the first start, and no later run would read what came since.
+    if plan is None or (order.until is None and plan.is_over(now=now)):
         # Fixed now: leads that come later come by their webhooks, and no page of the list shifts under the reading.
-        until = int(time.time()) if order.until is None else order.until
+        until = now if order.until is None else order.until
         plan = Checkpoint(file=order.file, since=order.since, until=until, edges=[])
-    elif plan.whole:
-        return plan, []
+    else:
+        plan.ended = False
+        if plan.whole:
+            return plan, []
     edges, unfound = await chooser.choose(order.choice)
     known = {(edge.kind, edge.edge_id) for edge in plan.edges}
     plan.edges += [edge for edge in edges if (edge.kind, edge.edge_id) not in known]

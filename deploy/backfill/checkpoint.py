@@ -22,6 +22,7 @@ from ingest.backfill import Stand
 from .choosing import Choice, Edge
 
 _FORMAT = 1
+_SOON = 3600  # seconds: within these a repair is made and the same is run again
 
 
 class AlreadyRuns(Exception):
@@ -38,6 +39,11 @@ class Checkpoint:
     edges: list[Edge]
     stands: dict[tuple[str, str], Stand] = field(default_factory=dict)  # by kind and id of the edge
     whole: bool = True  # whether all that was chosen was found; else what was not is looked for again
+    ended: bool = False  # whether a run came to its end with it, and something could not be read
+
+    def is_over(self, *, now: int) -> bool:
+        """Whether it ended so long ago that whoever runs it again wants what was given since too, which it has not."""
+        return self.ended and now - self.until > _SOON
 
     def of(self, edge: Edge) -> Stand:
         return self.stands.get((edge.kind, edge.edge_id)) or Stand()
@@ -54,7 +60,9 @@ class Checkpoint:
 
     def write(self) -> None:
         edges = [_Kept(edge=edge, stand=self.of(edge)) for edge in self.edges]
-        told = _File(format=_FORMAT, since=self.since, until=self.until, edges=edges, whole=self.whole)
+        told = _File(
+            format=_FORMAT, since=self.since, until=self.until, edges=edges, whole=self.whole, ended=self.ended
+        )
         new = self.file.with_name(f"{self.file.name}.new")
         with new.open("wb") as out:
             out.write(_KEPT.dump_json(told))
@@ -97,6 +105,7 @@ def read(file: Path) -> Checkpoint | None:
                 until=kept.until,
                 edges=[each.edge for each in kept.edges],
                 whole=kept.whole,
+                ended=kept.ended,
                 stands={(each.edge.kind, each.edge.edge_id): each.stand for each in kept.edges},
             )
     return None
@@ -115,6 +124,7 @@ class _File:
     until: int
     edges: list[_Kept]
     whole: bool
+    ended: bool = False
 
 
 _KEPT = TypeAdapter(_File)

@@ -10,6 +10,7 @@ import typer
 from pydantic import SecretStr
 
 from deploy.backfill import checkpoint as checkpoints
+from deploy.backfill.assembly import Order, plan_of
 from deploy.backfill.checkpoint import AlreadyRuns, Checkpoint
 from deploy.backfill.choosing import Choice, Chooser, Edge, Unfound
 from deploy.backfill.running import fill_all
@@ -188,6 +189,36 @@ def test_how_far_each_form_is_outlives_the_run(tmp_path: Path) -> None:
         stands={("form", "11"): stand, ("ad", "111"): Stand()},
         whole=False,
     )
+
+
+def test_what_could_not_be_read_is_gone_on_with_soon_and_later_begun_anew_with_what_came_since(tmp_path: Path) -> None:
+    """A page that stays lost must not keep the others at the time of the first start."""
+    checkpoint = begun(tmp_path, ELEVEN, TWELVE)
+    checkpoint.ended = True
+    checkpoint.put(ELEVEN, Stand(read=5, written=5, done=True))
+    kept = checkpoints.read(checkpoint.file)
+    assert kept is not None
+    assert [kept.is_over(now=kept.until + seconds) for seconds in (0, 3600, 3601)] == [False, False, True]
+
+
+def test_a_run_that_was_killed_is_gone_on_with_however_long_ago_that_was(tmp_path: Path) -> None:
+    checkpoint = begun(tmp_path, ELEVEN)
+    checkpoint.put(ELEVEN, Stand(after="c", read=5, written=5))
+    kept = checkpoints.read(checkpoint.file)
+    assert kept is not None
+    assert not kept.is_over(now=kept.until + 90 * 86_400)
+
+
+@pytest.mark.parametrize("until", [None, 1_795_000_000])
+def test_a_plan_that_is_over_is_made_anew_where_no_end_is_asked_for(tmp_path: Path, until: int | None) -> None:
+    left = begun(tmp_path, OTHER)
+    left.ended = True
+    left.put(OTHER, Stand(read=5, written=5, done=True))
+    order = Order(choice=Choice(pages=("2",)), since=None, until=until, file=left.file)
+    plan, _ = asyncio.run(plan_of(order, Chooser(Meta(**META), Tokens("2"), page_of=lambda _: None)))
+    assert [plan.of(edge).done for edge in plan.edges] == [until is not None]
+    assert not plan.ended, "a run that is killed now is gone on with"
+    assert (plan.until == left.until) == (until is not None)
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,14 @@ class Whereabouts:
     unmapped_reason: str | None = None  # of that, where it is dead
 
     def has_as_much_as(self, completeness: Completeness) -> bool:
-        """Whether such details would bring nothing: as good ones are there, or the lead was erased."""
-        return self.erased or (self.details is not None and RICHNESS[self.details] >= RICHNESS[completeness])
+        """Whether such details would bring nothing: as good ones are there, or the lead was erased.
+
+        Where details are kept for shorter than leads.v1, or expired a little earlier, nobody knows how good those were
+        that the lead there was made of: as good as the poorest at least.
+        """
+        if self.details is None:
+            return self.erased or (self.mapped and RICHNESS[completeness] == min(RICHNESS.values()))
+        return self.erased or RICHNESS[self.details] >= RICHNESS[completeness]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

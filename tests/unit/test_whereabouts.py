@@ -118,6 +118,13 @@ class TestALead:
         past.map(bulk(past))
         assert of(index) == Whereabouts(details="FULL", mapped=True)
 
+    def test_whose_details_expired_before_it_did_is_made_no_poorer(self, past: Past, index: Index) -> None:
+        past.arrive(past.raw(lead=LEAD))
+        past.take_away(DETAILS, LEAD.encode())
+        found = of(index)
+        assert found is not None
+        assert [found.has_as_much_as(each) for each in ("EXPORT", "REDUCED", "FULL")] == [True, False, False]
+
     def test_that_map_has_not_read_yet_is_on_its_way(self, past: Past, index: Index) -> None:
         past.stand(bulk(past))
         assert of(index) == Whereabouts(details="FULL", unmapped="unread")

@@ -46,7 +46,8 @@ class FormReport:
     """How many of a form's leads stand how. `standings` are of all that are at Meta.
 
     `sent` are those that were missing and were announced by us, `recovered` the ones of these that are here by now.
-    `counters` are None where only a part of the form was asked for, or Meta did not give them.
+    `counters` are None where only a part of the form was asked for or given, or Meta did not give them. `whole` is
+    whether Meta gave all of what was asked for.
     """
 
     page_id: str
@@ -55,6 +56,7 @@ class FormReport:
     recovered: int = 0
     sent: int = 0
     counters: CountedForm | None = None
+    whole: bool = True
 
     def number(self, kind: Kind) -> int:
         return sum(number for standing, number in self.standings.items() if standing.kind == kind)
@@ -76,8 +78,8 @@ class FormReport:
 
     @property
     def completeness(self) -> float | None:
-        """`had` of `at_meta` in percent, see `percent`."""
-        return percent(self.had, self.at_meta)
+        """`had` of `at_meta` in percent, see `percent`; None also where nobody knows how many more there are."""
+        return percent(self.had, self.at_meta) if self.whole else None
 
     @property
     def not_listed(self) -> int:

@@ -7,7 +7,7 @@ follow as fetch reads them.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
@@ -89,7 +89,7 @@ class Report:
         return not self.troubles and all(form.had == form.at_meta for form in self.forms)
 
 
-def together(forms: Iterable[FormReport], name: str) -> FormReport:
+def together(forms: Sequence[FormReport], name: str) -> FormReport:
     """Forms as if they were one, which counts for each what it counts itself, or else what it lists."""
     whole, leads, expired = Tally(), 0, 0
     for form in forms:
@@ -105,6 +105,7 @@ def together(forms: Iterable[FormReport], name: str) -> FormReport:
         standings=whole.standings,
         sent=whole.sent,
         recovered=whole.recovered,
+        whole=all(form.whole for form in forms),
         counters=CountedForm(
             form_id=name, page_id=None, name=name, status=None, leads=leads, organic=None, expired=expired
         ),
@@ -153,6 +154,7 @@ class Reconciliation:
         self._pause = pause
         self._counted: dict[Place, CountedForm | None] = {}
         self._troubles: list[Trouble] = []
+        self._unread: set[Place] = set()  # forms whose list ended early
         self._progress = Progress(listed=0, missing=0, under_way=0)
 
     async def reconcile(
@@ -197,6 +199,7 @@ class Reconciliation:
                     await self._take(place, [Listed(lead.lead_id, lead.created_time) for lead in read.leads])
         except Unreadable as error:
             self._troubles.append(Trouble(page_id=place.page_id, form_id=place.form_id, reason=error.reason))
+            self._unread.add(place)
         self._counted[place] = form.counted
 
     def _access(self, page_id: str) -> PageAccess:
@@ -281,11 +284,13 @@ class Reconciliation:
         return Report(run=self._run, forms=tuple(forms), troubles=tuple(self._troubles))
 
     def _of_form(self, place: Place, form: CountedForm | None, tally: Tally) -> FormReport:
+        whole = place not in self._unread
         return FormReport(
             page_id=place.page_id,
             form_id=place.form_id,
             standings=tally.standings,
             sent=tally.sent,
             recovered=tally.recovered,
-            counters=form if self._asked.all else None,
+            counters=form if self._asked.all and whole else None,
+            whole=whole,
         )

@@ -115,7 +115,7 @@ def _count(form: FormReport) -> None:
     of.labels(form_id=form.form_id, standing="at-meta").set(form.at_meta)
     of.labels(form_id=form.form_id, standing="had").set(form.had)
     of.labels(form_id=form.form_id, standing="missed").set(form.sent + form.number("missing"))
-    if form.at_meta:
+    if form.completeness is not None:
         telemetry.RECONCILE_COMPLETENESS.labels(form_id=form.form_id).set(form.had / form.at_meta)
 
 

@@ -310,6 +310,15 @@ class TestWhatCannotBeRead:
         world.meta.leads[FORM] = {str(number): 1_790_000_000 for number in range(1, 8)}
         report = world.run()
         assert (one(report).standings, len(report.troubles), report.is_complete) == ({HERE: 3}, 1, False)
+        assert (one(report).completeness, report.total.completeness) == (None, None), "who knows of how many"
+
+    def test_in_the_middle_of_a_form_is_not_taken_for_what_meta_has_no_more(self, world: World) -> None:
+        world.meta.forms = {PAGE: [FORM, OTHER_FORM]}
+        world.meta.lost = {FORM}
+        world.meta.leads[FORM] = {str(number): 1_790_000_000 for number in range(1, 8)}
+        report = world.run()
+        assert [form.not_listed for form in report.forms] == [0, 2]
+        assert report.total.not_listed == 2
 
     def test_is_a_form_that_nobody_opens(self, world: World) -> None:
         report = world.run(pages=(), forms=[Unfound(kind="form", of="999", reason="not-found")])

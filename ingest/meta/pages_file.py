@@ -59,6 +59,7 @@ def write_pages(path: Path, pages: Collection[PageAccess]) -> Written:
             for page in pages
             if (entry := has[page.page_id]).token_file is not None
         }
+        _check_that_none_shares(path, pages, has)
         for token_file, token in token_files.items():
             _replace(token_file.resolve(), f"{token.get_secret_value()}\n")
         if has != had:
@@ -71,6 +72,19 @@ def write_pages(path: Path, pages: Collection[PageAccess]) -> Written:
         comments_kept=comments_kept or "#" not in text,
         mode=mode,
     )
+
+
+def _check_that_none_shares(path: Path, pages: Collection[PageAccess], has: Mapping[str, Entry]) -> None:
+    """A page's own token in a file that another entry names too would open that other page no more."""
+    tokens = {page.page_id: page.token for page in pages}
+    for page in pages:
+        mine = has[page.page_id].token_file
+        for page_id, entry in has.items() if mine is not None else ():
+            if entry.token_file == mine and tokens.get(page_id) != page.token:
+                raise SettingsError(
+                    f"{path}: pages {page.page_id} and {page_id} name the same token_file, and would get different"
+                    " tokens: give each one of its own"
+                )
 
 
 def _entry(page: PageAccess, had: Entry | None) -> Entry:

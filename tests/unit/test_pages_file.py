@@ -144,6 +144,19 @@ def test_a_token_of_a_file_of_its_own_goes_there(file: Path) -> None:
     assert held(file) == {"102": (TOKEN, "7")}
 
 
+def test_a_token_of_one_page_does_not_take_the_place_of_that_of_others_in_a_file_they_share(file: Path) -> None:
+    """As a system user's token, which opens several pages, and a page's own opens one."""
+    text = 'pages:\n  "102": {token_file: shared}\n  "103": {token_file: shared}\n'
+    file.write_text(text)
+    file.with_name("shared").write_text("EAAGsystem\n")
+    for pages in ([page()], [page(), page("103", "EAAGother")]):
+        with pytest.raises(SettingsError, match="102 and 103 name the same token_file"):
+            write_pages(file, pages)
+    assert (file.read_text(), file.with_name("shared").read_text()) == (text, "EAAGsystem\n")
+    write_pages(file, [page(), page("103")])
+    assert held(file) == {"102": (TOKEN, "7"), "103": (TOKEN, "7")}
+
+
 def test_the_mode_is_kept_and_an_open_one_is_told(file: Path) -> None:
     file.write_text("pages: {}\n")
     file.chmod(0o644)

@@ -91,14 +91,14 @@ class Background:
             self._governor.refused(page, error, "")
         await self._tell()
 
-    async def ask(self, name: AskName, ask: Ask, page: PageAccess) -> Answer:
+    async def ask(self, name: AskName, ask: Ask, page: PageAccess, *, live: bool = False) -> Answer:
         """A single answer, pauses waited out; PageLost, or a GraphError that no pause ends.
 
-        It takes no turn: a form is asked for while a page of its leads is at hand.
+        It takes no turn, and where it is `live` it does not go behind live leads.
         """
         while True:
             try:
-                answer = await self._answer(name, ask, page)
+                answer = await self._answer(name, ask, page, live=live)
             except (OverBudget, Blocked) as error:
                 await self.refused(page, error)
             else:
@@ -107,20 +107,21 @@ class Background:
 
     async def form(self, form_id: str, page: PageAccess) -> Answer:
         """A form's node, for its snapshot."""
-        return await self.ask("form", ask_form(form_id), page)
+        # A page of its leads is at hand and holds a turn: waiting for more budget here would hold up all other pages.
+        return await self.ask("form", ask_form(form_id), page, live=True)
 
-    async def _answer(self, name: AskName, ask: Ask, page: PageAccess) -> Answer:
+    async def _answer(self, name: AskName, ask: Ask, page: PageAccess, *, live: bool) -> Answer:
         async for attempt in patience.a_few():
             with attempt:
-                await self._wait(page)
+                await self._wait(page, live=live)
                 return await self._graph.ask(name, ask, self._graph.key(page), MANY_BYTES)
         raise AssertionError("attempts end with an answer or an error")
 
-    def _standing(self, page: PageAccess) -> Standing:
-        return self._governor.standing(page, live=False)
+    def _standing(self, page: PageAccess, *, live: bool = False) -> Standing:
+        return self._governor.standing(page, live=live)
 
-    async def _wait(self, page: PageAccess) -> None:
-        while (standing := self._standing(page)).state in ("paused", "broken"):
+    async def _wait(self, page: PageAccess, *, live: bool = False) -> None:
+        while (standing := self._standing(page, live=live)).state in ("paused", "broken"):
             if standing.state == "broken":
                 raise PageLost(standing.reason)
             self._say(page, standing)

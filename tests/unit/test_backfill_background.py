@@ -227,6 +227,20 @@ def test_a_single_ask_waits_out_pauses_and_silence() -> None:
     assert world.background.used["1"] == 3
 
 
+def test_a_form_is_asked_for_with_the_page_of_its_leads_whose_turn_would_hold_up_others_else() -> None:
+    world = World()
+
+    async def scenario() -> tuple[int, float]:
+        async with world.background.turn(ONE):
+            await world.background.gave(ONE, used(80))
+            await world.background.form("616180339887499", ONE)
+        async with world.background.turn(TWO):
+            return world.asked, world.now - NOW
+
+    assert asyncio.run(scenario()) == (1, 0)
+    assert world.turn() > 0, "its next leads go behind live ones"
+
+
 def test_a_single_ask_tells_what_no_waiting_ends() -> None:
     with pytest.raises(Missing):
         asyncio.run(World([Missing("not-found")]).background.form("616180339887499", ONE))

@@ -7,6 +7,7 @@ halves the file.
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeGuard
 
 from ingest.details import RICHNESS
 from ingest.meta.notification import BadChange, Notification
@@ -19,6 +20,7 @@ Entry = tuple[str, Row]
 DOOR = 1 << 60  # from there on, of what was promised: what the door could not read
 _TOPICS = ("", "dead", "details", "updates", "again")  # as origins name them: see ingest.records.Received.origin
 _PARTITION = 44  # bits for an offset
+_PARTITIONS = DOOR >> _PARTITION
 _DIGITS = 18  # that fit a signed 64-bit number
 _RICHNESS = {str(word): richness for word, richness in RICHNESS.items()}
 
@@ -77,7 +79,7 @@ def read_origin(text: str | None) -> int | None:
     """None for what is no origin."""
     topic, _, where = (text or "").rpartition(":")
     partition, _, offset = where.partition("@")
-    if not (topic in _TOPICS and partition.isdecimal() and offset.isdecimal()):
+    if not (topic in _TOPICS and _is_number(partition) and _is_number(offset) and int(partition) < _PARTITIONS):
         return None
     return _TOPICS.index(topic) * DOOR | packed(int(partition), int(offset))
 
@@ -119,7 +121,7 @@ def of_fate(received: Received) -> Iterator[Entry]:
     origin = read_origin(str(told.get("origin")))
     if not (isinstance(stage, str) and isinstance(kind, str) and isinstance(topic, str)) or origin is None:
         return
-    if not (isinstance(partition, int) and isinstance(offset, int)):
+    if not (_fits(partition) and _fits(offset)):
         return
     target = _key(received).removeprefix(f"{stage}/{told['origin']}").lstrip("/")
     moved = kind in ("released", "redriven")
@@ -142,7 +144,7 @@ def of_letter(received: Received) -> Iterator[Entry]:
     at = received.timestamp
     yield _LETTER, (received.partition, received.offset, stage, own if origin is None else origin, target, reason, at)
     offset = received.header("__connect.errors.offset") or ""
-    if stage == "map" and received.key is not None and offset.isdecimal():
+    if stage == "map" and received.key is not None and _is_number(offset):
         yield _REFUSED, (_topic(target), an_id(_key(received)), "dead", int(offset))
 
 
@@ -178,7 +180,7 @@ def of_access(received: Received) -> Iterator[Entry]:
     told = _object(received.value)
     state, until, reason, page = (told.get(name) for name in ("state", "until", "reason", "page_id"))
     known = state if isinstance(state, str) else "open"
-    said = until if isinstance(until, int) else None
+    said = until if _fits(until) else None
     yield _ACCESS, (_key(received), known, said, str(reason), None if page is None else str(page))
 
 
@@ -212,6 +214,15 @@ def _named(received: Received) -> tuple[Value, Value]:
     except BadChange:
         return an_id(key or "-"), None
     return an_id(read.page_id), an_id(read.lead_id)
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _DIGITS and _fits(int(text))
+
+
+def _fits(number: object) -> TypeGuard[int]:
+    """Somebody else may have written anything there, and one number that the books cannot hold would end them all."""
+    return isinstance(number, int) and 0 <= number < 1 << _PARTITION
 
 
 def _topic(target: str) -> str:

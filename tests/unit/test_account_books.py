@@ -8,7 +8,19 @@ import pytest
 
 from deploy.account import AccountError
 from deploy.account.entries import of_details
-from ingest.records import LEADS, RAW, Received
+from ingest.records import (
+    ACCESS,
+    AGAIN,
+    DEAD,
+    DETAILS,
+    FATES,
+    LEADS,
+    PARKED,
+    RAW,
+    Received,
+    Record,
+    headers,
+)
 from tests.cluster import NOW, Cluster
 from tests.past import Past, at, kinds, lost
 
@@ -52,6 +64,21 @@ def test_records_that_are_older_than_raw_keeps_them_are_forgotten(past: Past) ->
     past.account()
     assert books.execute("SELECT (SELECT count(*) FROM promise) + (SELECT count(*) FROM details)").fetchone() == (0,)
     books.close()
+
+
+@pytest.mark.parametrize("number", ["9" * 20, "9" * 5000, "-1"])
+def test_a_number_that_no_topic_has_ends_no_account(past: Past, number: str) -> None:
+    """As somebody else may have written it."""
+    past.arrive(past.raw())
+    strange = headers({"origin": f"0@{number}", "stage": "map", "__connect.errors.offset": number})
+    told = (
+        f'{{"stage":"fetch","fate":"dead","topic":"x","origin":"0@1","partition":0,"offset":{number},"until":{number}}}'
+    )
+    for topic in (AGAIN, PARKED, DETAILS, DEAD):
+        past.cluster.put(Record(topic=topic, key=b"7", value=b"{}", headers=strange))
+    for topic in (FATES, ACCESS):
+        past.cluster.put(Record(topic=topic, key=b"fetch/0@1", value=told.encode()))
+    assert kinds(past.account()) == {"fetched": 1}
 
 
 def test_records_that_expired_before_they_were_read_are_an_alarm(past: Past) -> None:

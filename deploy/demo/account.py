@@ -57,7 +57,9 @@ class Account:
     def take_outcomes(self) -> None:
         """What fetch and map have written since."""
         for received in self._new(FATES):
-            self._fates[(received.key or b"").decode()] = json.loads(received.value or b"{}")
+            fate: Fate = json.loads(received.value or b"{}")
+            if fate["fate"] != "released":  # told when it is back already: fetch may have judged it again before
+                self._fates[(received.key or b"").decode()] = fate
         for received in self._new(LEADS):
             self.produced += 1
             self.leads[(received.key or b"").decode()] = received

@@ -122,3 +122,15 @@ def test_there_are_ten_deliveries_and_all_that_can_become_of_a_change_is_among_t
         "kept",
     }
     assert {delivery.status for delivery in deliveries if not delivery.expected} == {"401"}
+
+
+def test_what_was_released_is_what_fetch_said_of_it_though_the_release_is_told_later() -> None:
+    cluster = Cluster()
+    ours = account(cluster)
+    cluster.put(RAW, headers({"delivery": "a"}))
+    ours.take_door()
+    fate(cluster, "fetch", "0@0", "parked", "not-found")
+    fate(cluster, "fetch", "0@0", "dead", "not-found")
+    fate(cluster, "fetch", "0@0", "released", "not-found")
+    ours.take_outcomes()
+    assert ours.outcomes("a") == {Outcome(kind="dead", reason="not-found"): 1}

@@ -12,11 +12,13 @@ from typing import Annotated
 
 import typer
 
+from deploy.account import AccountError
 from deploy.replay import ReplayRefused
 from deploy.sandbox import Sandbox, SandboxError, default_home
 from deploy.sandbox.flock import held
 from deploy.sandbox.graph.admin import GraphAdminError
 from deploy.topics import ClusterError
+from ingest.kafka import NotAcknowledged, ProducerFailed
 from ingest.reading import Reader, ReadingError
 from ingest.registry import RegistryError
 
@@ -24,13 +26,17 @@ from .programs import NAMES, ProgramFailed, Programs
 from .sales import TOPIC
 from .stage import Stage
 from .story import DemoFailed, Story
+from .unannounced import FOLDER
 from .world import World, apply_topics, delete_topics, open_world
 
 _FAILURES = (
+    AccountError,
     ClusterError,
     DemoFailed,
     GraphAdminError,
+    NotAcknowledged,
     OSError,
+    ProducerFailed,
     ProgramFailed,
     ReadingError,
     RegistryError,
@@ -53,7 +59,7 @@ def demo(
         ),
     ],
 ) -> None:
-    """All of it on this machine: a Kafka, the workers, ten signed deliveries, the leads, a topic for a CRM, a replay.
+    """All of it here: a Kafka, the workers, ten signed deliveries, the leads, a CRM topic, a replay, a reconciliation.
 
     The first time it downloads 200 MB. A Kafka or registry that KAFKA_BOOTSTRAP_SERVERS or REGISTRY_URL names is used
     instead of one of ours, under a prefix of its own. Exits 1 when anything is not as it has to be.
@@ -119,6 +125,11 @@ def _tell(story: Story, stage: Stage) -> None:
     )
     story.grow()
     story.replay(leads, rows)
+    stage.heading(
+        "What Meta never announced",
+        "It repeats itself for 36 hours, and of earlier leads it never tells: so all is held against its lists.",
+    )
+    story.reconcile()
 
 
 def _tell_how_to_look(world: World, programs: Programs, home: Path, stage: Stage) -> None:
@@ -166,7 +177,7 @@ def _delete(home: Path) -> None:
     """What it wrote, its logs too; the downloads stay."""
     Sandbox(home / "sandbox").wipe()
     (home / "env").unlink(missing_ok=True)
-    for name in (*NAMES, "mappings"):
+    for name in (*NAMES, "mappings", FOLDER):
         shutil.rmtree(home / name, ignore_errors=True)
 
 

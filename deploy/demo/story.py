@@ -10,6 +10,7 @@ from rich.table import Table
 
 from deploy import replay
 from deploy.reading import Decoder
+from deploy.reconcile.words import reasons, verdict
 from deploy.sandbox.graph.admin import GraphAdmin
 from deploy.topics import admin_client
 from ingest.reading import Reader
@@ -23,6 +24,8 @@ from .deliveries import HISTORY, Answered, Delivery, ten
 from .pictures import Row, in_full, leads_table, rows_table
 from .programs import NAMES, Programs
 from .stage import Stage
+from .unannounced import at_meta, reconciling, report_table
+from .unannounced import make as make_unannounced
 from .world import World, apply_topics
 
 _OUTCOMES_WITHIN = 60.0  # seconds
@@ -201,6 +204,40 @@ class Story:
             raise DemoFailed(
                 f"the replay did not give each record on {sales.TOPIC} its `{sales.FIELD}` and nothing else"
             )
+
+    def reconcile(self) -> None:
+        """Has those found and fetched of whom no webhook told, and counts them by lead on both topics."""
+        account = self._account
+        earlier = at_meta(self._graph) - account.leads.keys()
+        made = make_unannounced(self._graph)
+        missing = earlier | made
+        produced, rows_produced = account.produced, account.rows_produced
+        self._stage.step(
+            f"no webhook tells of {len(missing)} leads: {len(earlier)} were given before the first one came,"
+            f" and {len(made)} while none got through"
+        )
+        with reconciling(self._world, self._stage) as run:
+            found = run(False)
+            self._stage.step(f"leadstream reconcile: {verdict(found, sending=False)}")
+            if found.total.number("missing") != len(missing):
+                raise DemoFailed(f"a reconciliation misses {found.total.number('missing')} leads, not {len(missing)}")
+            began = time.monotonic()
+            found = run(True)
+        self._stage.step(f"leadstream reconcile --yes ({time.monotonic() - began:.1f} s):")
+        self._stage.table(report_table(found))
+        self._stage.conclude(verdict(found, sending=True))
+        for reason in reasons(found):
+            self._stage.step(reason)
+
+        def grown() -> tuple[int, int]:
+            return account.produced - produced, account.rows_produced - rows_produced
+
+        self._wait(lambda: min(grown()) >= len(missing), lambda: f"{min(grown())} of {len(missing)} missing leads came")
+        if not found.is_complete or found.total.recovered != len(missing):
+            raise DemoFailed(f"{found.total.recovered} of {len(missing)} missing leads were recovered")
+        if set(grown()) != {len(missing)} or not missing <= account.leads.keys() & account.rows.keys():
+            raise DemoFailed(f"{LEADS} and {sales.TOPIC} have {grown()} leads more, not {len(missing)}")
+        self._stage.step(f"{len(missing)} leads more are on {LEADS} and on {sales.TOPIC}: each of them, once.")
 
     def _lead_calls(self) -> int:
         """How often a lead was asked for; `work retry` looks at access and forms all the while."""

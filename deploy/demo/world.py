@@ -28,7 +28,7 @@ _PATIENCE = 15.0  # seconds for a broker to answer
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """Settings in both forms, for us and as the environment of the programs; which parts are the user's own; and the
-    mapping file, in a folder of its own.
+    mapping file, in a folder of its own; and the demo's folder.
     """
 
     kafka: KafkaSettings
@@ -36,6 +36,7 @@ class World:
     environment: Mapping[str, str]
     yours: frozenset[PartName]
     mapping: Path
+    home: Path
 
     @property
     def topics(self) -> Topics:
@@ -74,6 +75,7 @@ def open_world(home: Path, progress: Progress) -> World:
         environment={**found, **_as_environment(kafka), **_as_environment(registry), **door, **impatience},
         yours=yours,
         mapping=mapping,
+        home=home,
     )
 
 

@@ -127,7 +127,9 @@ class Writing:
             await self._producer.deliver([_gone_again(tombstone) for tombstone in covered])
             erased |= {*since.erased(), *(tombstone.key for tombstone in covered)}
         self._alone = after if alone and before == self._alone else None
-        self._looked = after if alone else before  # a second writing without a look between spares what came since
+        if alone and before == self._looked:
+            self._looked = after
+        # Else it stays: another writing without a look between spares all that others have written since the look.
         wanted = {record.key: (record.key or b"").decode() for record in records}
         return Written(
             sent=len(going),

@@ -237,6 +237,21 @@ def test_a_lead_that_was_erased_since_the_look_is_not_sent_and_told() -> None:
     assert told == Written(sent=0, overtaken=frozenset({LEAD}), erased=frozenset({LEAD}))
 
 
+@pytest.mark.parametrize("theirs", [details("FULL", text="theirs"), tombstone()])
+def test_what_others_wrote_since_the_look_is_spared_by_a_second_writing_too(theirs: Record) -> None:
+    """As where a page of leads goes in several batches."""
+    cluster = Cluster()
+    writing = Writing(cluster, cluster, cluster.topics)
+    writing.look()
+    cluster.put(theirs)
+
+    async def both() -> list[Written]:
+        return [await writing.write([details("EXPORT", lead)]) for lead in (OTHER, LEAD)]
+
+    assert [each.sent for each in asyncio.run(both())] == [1, 0]
+    assert newest(cluster).value == theirs.value
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_tombstone_is_the_last_word_on_either_side_of_ours(when: str) -> None:
     cluster = Contested()

@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 from ingest.codec import Codec, DoesNotFit
 from ingest.details import details_record, lead_details
 from ingest.export import REASONS, Asked, Reason, Refused, Row, answer_of, asked_of
+from ingest.kafka import Unacceptable
 from ingest.mending import Writing
 from ingest.meta.graph import LEAD_FIELDS, JsonObject, Snapshot
 from ingest.meta.graph.text import parse
@@ -43,11 +44,12 @@ _TOLD = frozenset(
 )
 _BATCH_BYTES = 16 * 2**20  # well below what the producer queues
 
-Here = Literal["no-form", "no-page", "does-not-fit"]
+Here = Literal["no-form", "no-page", "does-not-fit", "unacceptable"]
 _SENTENCES: dict[Here, str] = {
     "no-form": "nothing says which form the lead is of: give it with --form, or its page with --page",
     "no-page": "nothing here knows the page of the form: give it with --page",
     "does-not-fit": "the row cannot be written as a record: look at it for characters that are no text",
+    "unacceptable": "the broker takes no record as large as this row and its form: see its message.max.bytes",
 }
 
 
@@ -64,7 +66,7 @@ class Refusal:
     def sentence(self) -> str:
         """Why, and what to do, for a person."""
         match self.reason:
-            case "no-form" | "no-page" | "does-not-fit" as ours:
+            case "no-form" | "no-page" | "does-not-fit" | "unacceptable" as ours:
                 return _SENTENCES[ours]
             case reason:
                 return REASONS[reason]
@@ -147,7 +149,7 @@ class Importing:
                 self._tally(each.form_id).taken += 1
         else:
             async for batch in self._records(file, wanted.values()):
-                await self._write(self._writing, batch)
+                await self._write(file, self._writing, batch)
 
     def close(self) -> None:
         self._seen.close()
@@ -210,8 +212,18 @@ class Importing:
             fetched_at=self._clock(),
         )
 
-    async def _write(self, writing: Writing, batch: Sequence[tuple["_Wanted", Record]]) -> None:
-        written = await writing.write([record for _, record in batch])
+    async def _write(self, file: str, writing: Writing, batch: Sequence[tuple["_Wanted", Record]]) -> None:
+        try:
+            written = await writing.write([record for _, record in batch])
+        except Unacceptable:  # one of them is to blame, and is not told; the others may be there by now
+            for each, record in batch:
+                try:
+                    await writing.write([record])
+                except Unacceptable:
+                    self._refuse(file, each.row, each.form_id, "unacceptable")
+                else:
+                    self._tally(each.form_id).taken += 1
+            return
         for each, _ in batch:
             lead = each.row.lead_id
             # What somebody else wrote meanwhile is as much as an export, or a tombstone.

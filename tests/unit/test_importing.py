@@ -11,7 +11,7 @@ import pytest
 from ingest.codec import Codec
 from ingest.export import Refused, Row, read_export
 from ingest.importing import Importing, Refusal, Tally
-from ingest.kafka import NotAcknowledged
+from ingest.kafka import NotAcknowledged, Unacceptable
 from ingest.mending import Writing
 from ingest.meta.graph import JsonObject, Snapshot
 from ingest.records import DETAILS, Received, Record, header, headers
@@ -347,6 +347,23 @@ def test_a_row_that_no_record_can_hold_is_refused() -> None:
     half_a_pair = replace(row(line=8), questions=(("full_name", "\ud83d"),))
     assert world.take([half_a_pair, row(OTHER)]) == Tally(taken=1, refused=1)
     assert [(each.line, each.reason) for each in world.refused] == [(8, "does-not-fit")]
+
+
+def test_a_row_that_the_broker_takes_in_no_case_costs_no_other_of_its_batch() -> None:
+    """Else the same file would end there whenever it is run again."""
+
+    class Small(Cluster):
+        async def deliver(self, records: Sequence[Record]) -> None:
+            await super().deliver([record for record in records if record.key != OTHER.encode()])
+            if any(record.key == OTHER.encode() for record in records):
+                raise Unacceptable("MSG_SIZE_TOO_LARGE")
+
+    world = World()
+    world.cluster = Small()
+    assert world.take([row(), row(OTHER, line=8), row("1")]) == Tally(taken=2, refused=1)
+    assert [(each.line, each.reason) for each in world.refused] == [(8, "unacceptable")]
+    assert "message.max.bytes" in world.refused[0].sentence
+    assert sorted(details["lead_id"] for details in world.details()) == ["1", LEAD], "and each once"
 
 
 def test_nothing_of_a_refused_row_is_told() -> None:

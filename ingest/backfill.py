@@ -183,7 +183,8 @@ class Backfill:
             sent, refused = 0, []
             for record in records:  # one of them is to blame, and is not told
                 try:
-                    sent += (await self._writing.write([record])).sent
+                    await self._writing.write([record])
+                    sent += 1  # by now: what the broker took at the first try is not sent again
                 except Unacceptable:
                     refused.append((record.key or b"").decode())
             return sent, refused

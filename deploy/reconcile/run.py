@@ -63,7 +63,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """A page, or one form, that cannot be read; `page_id` is None where that of the form is not known."""
+    """A page, or one form, that cannot be read; `page_id` is None where it is not known, both where there is no page."""
 
     page_id: str | None
     form_id: str | None
@@ -165,6 +165,8 @@ class Reconciliation:
         It ends when nothing is under way any more, or nothing has come for `patience` seconds. Raises what the index
         and the producer do.
         """
+        if not page_ids and not forms:  # of nothing that was looked at it cannot be said that all of it is here
+            self._troubles.append(Trouble(page_id=None, form_id=None, reason="no-pages"))
         slots = asyncio.Semaphore(_PAGES_AT_ONCE)
         try:
             async with asyncio.TaskGroup() as group:

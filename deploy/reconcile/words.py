@@ -26,7 +26,9 @@ def verdict(report: Report, *, sending: bool) -> str:
         return f"Complete: every lead that Meta has is here, {total.at_meta} of {_forms(report)}{erased}."
     missing = total.number("missing")
     parts = [f"{total.had} of {total.at_meta} leads are here"]
-    if report.troubles:
+    if any(each.reason == "no-pages" for each in report.troubles):
+        parts = ["there is no page to look at"]
+    elif report.troubles:
         pages = len({each.page_id for each in report.troubles})
         parts.append(f"{pages} page{'s' if pages > 1 else ''} could not be read, where there may be more")
     if missing and not sending:
@@ -149,6 +151,8 @@ def _counters(form: FormReport) -> dict[str, int | None] | None:
 
 
 def _unread(page_id: str | None, reason: str, *, forms: Sequence[str | None], number: int) -> str:
+    if reason == "no-pages":
+        return "unread      nothing was read: META_PAGES_FILE has no page; `leadstream pages add` puts one there"
     if page_id is None:
         return (
             f"unread      form {forms[0]} ({reason}): no page in META_PAGES_FILE opens it; `leadstream pages list` has"

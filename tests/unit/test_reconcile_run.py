@@ -14,6 +14,7 @@ from deploy.account.positions import READS, Positions
 from deploy.backfill.choosing import Edge, Unfound
 from deploy.reconcile.listed import Place, Tally, open_listed
 from deploy.reconcile.run import Asked, Progress, Reconciliation, Report
+from deploy.reconcile.words import reasons, verdict
 from ingest.bulk import LeadsPage, PageLost, Slice
 from ingest.kafka import NotAcknowledged
 from ingest.meta.graph import Usage
@@ -323,6 +324,12 @@ class TestWhatCannotBeRead:
     def test_is_a_form_that_nobody_opens(self, world: World) -> None:
         report = world.run(pages=(), forms=[Unfound(kind="form", of="999", reason="not-found")])
         assert [(each.page_id, each.form_id) for each in report.troubles] == [(None, "999")]
+
+    def test_is_everything_where_no_page_is_known(self, world: World) -> None:
+        report = world.run(pages=())
+        assert ([each.reason for each in report.troubles], report.is_complete) == (["no-pages"], False)
+        assert verdict(report, sending=True) == "Not complete: there is no page to look at."
+        assert [line for line in reasons(report) if "pages add" in line]
 
     def test_is_not_a_page_without_forms_or_a_form_without_leads(self, world: World) -> None:
         world.meta.forms = {PAGE: [FORM], OTHER_PAGE: []}

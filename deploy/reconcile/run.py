@@ -63,7 +63,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """A page, or one form, that cannot be read; `page_id` is None where it is not known, both where there is no page."""
+    """A page, or one form, that cannot be read; `page_id` is None where it is not known, both where no page is."""
 
     page_id: str | None
     form_id: str | None

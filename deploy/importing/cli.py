@@ -21,7 +21,7 @@ from ingest.settings import KafkaSettings, MetaSettings, PagesSettings, Registry
 from processors import patience
 
 from .pace import Pace
-from .report import Refusals, in_json, opened, show
+from .report import Refusals, in_json, opened, show, what_now
 from .running import Order, Report, carry_out
 
 _AN_ADDRESS = re.compile(r"https?:", re.IGNORECASE)
@@ -35,9 +35,15 @@ def import_leads(
     ] = None,
     form: Annotated[
         str | None,
-        typer.Option("--form", help="Without a FILE: this form's export at Meta. With one: of rows that tell no form."),
+        typer.Option(
+            "--form",
+            metavar="ID",
+            help="Without a FILE: this form's export at Meta. With one: of rows that tell no form.",
+        ),
     ] = None,
-    page: Annotated[str | None, typer.Option("--page", help="The page of forms that are not known here.")] = None,
+    page: Annotated[
+        str | None, typer.Option("--page", metavar="ID", help="The page of forms that are not known here.")
+    ] = None,
     since: Since = None,
     until: Until = None,
     yes: Annotated[bool, typer.Option("--yes", help="Take them; without this it is only shown.")] = False,
@@ -77,7 +83,7 @@ def import_leads(
     if failure is not None:
         typer.echo(f"leadstream: {failure}", err=True)
     elif not order.writes:
-        typer.echo("Nothing was done. The same with --yes does it.", err=True)
+        typer.echo(what_now(report), err=True)
     raise typer.Exit(1 if failure or refusals.reasons or report.unread else 0)
 
 

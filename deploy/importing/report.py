@@ -88,13 +88,21 @@ def show(order: Order, report: Report, refusals: Refusals) -> None:
     for name, why in report.unread.items():
         typer.echo(f"{name}: {why}.")
     if refusals.reasons:
-        typer.echo(f"\n{refusals.reasons.total()} rows were refused:")
+        count = refusals.reasons.total()
+        typer.echo(f"\n{count} row{' was' if count == 1 else 's were'} refused:")
         for (file, sentence), lines in _alike(refusals.kept[:_SHOWN]).items():
             typer.echo(f"  {file}, line{'s' if len(lines) > 1 else ''} {', '.join(lines)}: {sentence}.")
-        if (more := refusals.reasons.total() - _SHOWN) > 0:
+        if (more := count - _SHOWN) > 0:
             typer.echo(f"  and {more} more: --refused FILE.csv writes all of them to a file, --json shows them.")
     if report.mended is not None and (report.mended.leads or report.mended.gone or report.mended.left):
         _show_mended(report)
+
+
+def what_now(report: Report) -> str:
+    """Where --yes was not given: whether it would do anything."""
+    if not any(each.taken for each in report.tallies.values()):
+        return "Nothing was done, and there is nothing to take."
+    return "Nothing was done. The same with --yes does it."
 
 
 def _alike(refusals: list[Refusal]) -> dict[tuple[str, str], list[str]]:

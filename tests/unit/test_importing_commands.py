@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from deploy.cli import app
 from deploy.importing.forms import AskedForms, KnownForms
-from deploy.importing.report import Refusals, in_json, opened, show
+from deploy.importing.report import Refusals, in_json, opened, show, what_now
 from deploy.importing.running import Order, Report
 from deploy.importing.sources import Unread, batches, file_pieces
 from ingest.bulk import PageLost
@@ -89,6 +89,17 @@ def test_a_person_reads_each_form_and_the_first_twenty_that_were_refused(capsys:
     assert "3 leads had poorer records" in said
     assert "4 leads have a poorer record" in said
     assert "1, 2, 3 ..." in said
+
+
+def test_one_row_is_told_as_one(capsys: pytest.CaptureFixture[str]) -> None:
+    show(order(), Report(), refusals([7]))
+    assert "1 row was refused:\n  leads.csv, line 7: " in capsys.readouterr().out
+
+
+def test_yes_is_offered_only_where_it_would_take_something() -> None:
+    assert what_now(REPORT).endswith("The same with --yes does it.")
+    assert "--yes" not in what_now(Report(tallies={FORM: Tally(known=22)}))
+    assert "--yes" not in what_now(Report(unread={"leads.csv": "it cannot be read"}))
 
 
 def test_a_program_reads_all_of_it() -> None:

@@ -31,7 +31,7 @@ def status(
     *,
     since: Since = None,
     until: Until = None,
-    page: Annotated[str | None, typer.Option("--page", help="Of this page only.")] = None,
+    page: Annotated[str | None, typer.Option("--page", metavar="ID", help="Of this page only.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Pages too of which every lead is fetched.")] = False,
     state: Annotated[
         Path | None,

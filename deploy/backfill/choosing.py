@@ -19,14 +19,20 @@ from ingest.meta.graph.bulk import (
 )
 from ingest.meta.pages import PageAccess
 
-Forms = Annotated[list[str] | None, typer.Option("--form", help="A form's id; may be given again.")]
+Forms = Annotated[list[str] | None, typer.Option("--form", metavar="ID", help="A form's id; may be given again.")]
 Ads = Annotated[
     list[str] | None,
-    typer.Option("--ad", help="An ad's id; may be given again. It has no organic leads, the form has all."),
+    typer.Option(
+        "--ad", metavar="ID", help="An ad's id; may be given again. It has no organic leads, the form has all."
+    ),
 ]
 OfPages = Annotated[
     list[str] | None,
-    typer.Option("--page", help="A page's id: all its forms, or the page of the --form or --ad. May be given again."),
+    typer.Option(
+        "--page",
+        metavar="ID",
+        help="A page's id: all its forms, or the page of the --form or --ad. May be given again.",
+    ),
 ]
 AllPages = Annotated[bool, typer.Option("--all-pages", help="All forms of every page in META_PAGES_FILE.")]
 

@@ -24,8 +24,10 @@ from .words import in_json, lines
 
 def canary(
     *,
-    form: Annotated[str | None, typer.Option(help="The form's id.", show_default="CANARY_FORM")] = None,
-    page: Annotated[str | None, typer.Option(help="Its page's id.", show_default="as the form tells")] = None,
+    form: Annotated[str | None, typer.Option(metavar="ID", help="The form's id.", show_default="CANARY_FORM")] = None,
+    page: Annotated[
+        str | None, typer.Option(metavar="ID", help="Its page's id.", show_default="as the form tells")
+    ] = None,
     every: Annotated[
         float | None,
         typer.Option(parser=duration, metavar="DURATION", help="Again and again, supervised.", show_default="one run"),

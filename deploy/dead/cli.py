@@ -25,8 +25,10 @@ dead = typer.Typer(help="Records that were given up: which, why, and the way bac
 _Stage = Annotated[Stage | None, typer.Option("--stage", help="Where they failed.")]
 _Reason = Annotated[str | None, typer.Option("--reason", help="Why, such as not-found.")]
 _Target = Annotated[str | None, typer.Option("--target", help="For which target of a mapping file, such as sales.v1.")]
-_Page = Annotated[str | None, typer.Option("--page", help="A page's id; those of stage map do not tell theirs.")]
-_Lead = Annotated[str | None, typer.Option("--lead", help="A lead's id.")]
+_Page = Annotated[
+    str | None, typer.Option("--page", metavar="ID", help="A page's id; those of stage map do not tell theirs.")
+]
+_Lead = Annotated[str | None, typer.Option("--lead", metavar="ID", help="A lead's id.")]
 _AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 
 _Told = TypeVar("_Told", bound=tuple[str | None, ...])

@@ -26,8 +26,8 @@ from .stock import Entry, Filter, Stock
 parked = typer.Typer(help="Records that wait for a repair: which, why, and the way back by hand.", no_args_is_help=True)
 
 _Reason = Annotated[str | None, typer.Option("--reason", help="Why, such as token-expired.")]
-_Page = Annotated[str | None, typer.Option("--page", help="A page's id.")]
-_Lead = Annotated[str | None, typer.Option("--lead", help="A lead's id.")]
+_Page = Annotated[str | None, typer.Option("--page", metavar="ID", help="A page's id.")]
+_Lead = Annotated[str | None, typer.Option("--lead", metavar="ID", help="A lead's id.")]
 _AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 
 _COLUMNS = ("at", "parked at", "reason", "page", "lead", "origin", "attempt")

@@ -53,9 +53,9 @@ _TO = typer.Option(
     help="Move the group: to earliest, a time (ISO 8601, UTC if it does not say), or an offset in each partition.",
 )
 _To = Annotated[str | None, _TO]
-_Page = Annotated[str | None, typer.Option("--page", help="Instead, send the leads of this page again.")]
-_Form = Annotated[str | None, typer.Option("--form", help="Instead, send the leads of this form again.")]
-_Lead = Annotated[str | None, typer.Option("--lead", help="Instead, send this lead again.")]
+_Page = Annotated[str | None, typer.Option("--page", metavar="ID", help="Instead, send the leads of this page again.")]
+_Form = Annotated[str | None, typer.Option("--form", metavar="ID", help="Instead, send the leads of this form again.")]
+_Lead = Annotated[str | None, typer.Option("--lead", metavar="ID", help="Instead, send this lead again.")]
 _Yes = Annotated[bool, typer.Option("--yes", help="Do it; without this it is only shown.")]
 _Wait = Annotated[
     bool, typer.Option("--wait", help="With --to: wait until its worker has read them, and tell how fast it was.")

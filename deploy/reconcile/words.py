@@ -31,6 +31,8 @@ def verdict(report: Report, *, sending: bool) -> str:
     elif report.troubles:
         pages = len({each.page_id for each in report.troubles})
         parts.append(f"{pages} page{'s' if pages > 1 else ''} could not be read, where there may be more")
+    if coming := total.number("coming"):
+        parts.append(f"{coming} are coming by themselves, so look again later")
     if missing and not sending:
         parts.append(f"missing: {missing}. Nothing was sent: with --yes they are fetched")
     elif missing:

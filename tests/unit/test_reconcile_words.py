@@ -50,6 +50,12 @@ class TestTheVerdict:
             "Not complete: 3 of 5 leads are here; missing: 2. Nothing was sent: with --yes they are fetched."
         )
 
+    def test_says_what_comes_by_itself(self) -> None:
+        found = report(form(standings={HERE: 3, Standing("coming", "map"): 2}))
+        assert verdict(found, sending=True) == (
+            "Not complete: 3 of 5 leads are here; 2 are coming by themselves, so look again later."
+        )
+
     def test_says_what_never_came(self) -> None:
         assert "work fetch" in verdict(report(form(standings={MISSING: 2})), sending=True)
 

@@ -92,7 +92,8 @@ def reconcile(
         )
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        typer.echo("leadstream: ended by you. What was announced comes by itself; run it again for the rest", err=True)
+        more = "What was announced comes by itself; run it again for the rest" if yes else "Nothing was sent"
+        typer.echo(f"leadstream: ended by you. {more}", err=True)
         raise typer.Exit(1) from None
     if as_json:
         typer.echo(json.dumps(in_json(report, sending=yes, mended=mended), indent=2))

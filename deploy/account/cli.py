@@ -19,7 +19,7 @@ from ingest.settings import KafkaSettings, read
 
 from .counting import Account
 from .judging import KINDS
-from .taking import AccountError, take_account
+from .taking import FOR_EVER, AccountError, take_account
 from .targets import MAP_KINDS
 from .words import ago, counted, moment, verdict
 
@@ -71,10 +71,11 @@ def status(
 
 
 def in_json(account: Account) -> dict[str, object]:
-    """All of it; times are unix milliseconds."""
+    """All of it; times are unix milliseconds, and `until` is None where no end was asked for."""
     return {
         "now": account.now,
         **asdict(account.asked),
+        "until": account.asked.until if account.asked.until < FOR_EVER else None,
         "accounted_for": account.holds,
         "verdict": verdict(account),
         "total": account.total,

@@ -51,7 +51,7 @@ from .settling import settle
 
 _HOUR = 3_600_000
 _DAY = 24 * _HOUR
-_FOR_EVER = 2**62
+FOR_EVER = 2**62  # an end, in unix milliseconds, where none was asked for
 
 Result = TypeVar("Result")
 
@@ -93,7 +93,7 @@ def take_account(
             file,
             found,
             Topics(prefix=settings.topic_prefix),
-            Asked(since=_ms(since, 0), until=_ms(until, _FOR_EVER), page=page),
+            Asked(since=_ms(since, 0), until=_ms(until, FOR_EVER), page=page),
             now=now,
             told=told,
             waiting=waiting,

@@ -146,6 +146,11 @@ def test_json_has_all_of_it(past: Past) -> None:
     assert (example["lead_id"], example["acknowledged"]) == (past.lead_of(lost), lost.timestamp)
 
 
+def test_json_has_no_end_where_none_was_asked_for(past: Past) -> None:
+    assert in_json(past.account())["until"] is None
+    assert in_json(past.account(until=NOW))["until"] == NOW
+
+
 @pytest.mark.parametrize(
     ("milliseconds", "said"),
     [

@@ -4,14 +4,15 @@ from collections.abc import Iterable
 from datetime import datetime
 
 import typer
+from rich.cells import cell_len, set_cell_size
 
 
 def print_aligned(rows: Iterable[tuple[str, ...]]) -> None:
-    """Rows of one length, each column as wide as its widest cell."""
+    """Rows of one length, each column as wide as its widest cell at a terminal, also of Japanese or Hindi names."""
     table = list(rows)
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    widths = [max(map(cell_len, column)) for column in zip(*table, strict=True)]
     for row in table:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        typer.echo("  ".join(set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def cell(value: object) -> str:

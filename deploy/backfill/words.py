@@ -22,7 +22,7 @@ _TOKEN = "put a new token of the page into META_PAGES_FILE"  # noqa: S105  a sen
 _RIGHTS = "give the app and the token's user access to the page's leads (Leads Access Manager, leads_retrieval)"
 _LATER = "Meta did not answer: run it again later"
 _REMEDIES: Mapping[str, str] = {
-    "no-token": "no token in META_PAGES_FILE opens it: add the page's",
+    "no-token": "no token in META_PAGES_FILE opens it: `leadstream pages add` adds the page's",
     "not-found": "check the id; if it is right, the token may not see it: " + _RIGHTS,
     "permission": _RIGHTS,
     "capability": _RIGHTS,

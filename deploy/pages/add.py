@@ -72,7 +72,7 @@ def add(
     if not keep:
         raise typer.Exit(1)
     if not yes and not (sys.stdin.isatty() and typer.confirm("Do this?")):
-        typer.echo("Nothing was done. The same with --yes does it.", err=True)
+        typer.echo("Nothing was done." + ("" if sys.stdin.isatty() else " The same with --yes does it."), err=True)
         raise typer.Exit(0 if is_well else 1)
     _write(path, keep)
     is_well &= carry_out(settings, planned)

@@ -71,7 +71,11 @@ def test_leads_that_died_of_a_field_that_nobody_might_read_arrive_after_the_repa
     again = leadstream("dead", "redrive", "--yes")
     assert (again.returncode, "Nothing to send." in again.stderr) == (0, True)
     assert len(system.records(AGAIN)) == 5
-    assert states(leadstream, "--stage", "fetch") == {(lead, "superseded"): 1 for lead in leads}
+    # Which of the two depends on whether fetch or the redrive told its word last; either closes it.
+    closed = states(leadstream, "--stage", "fetch")
+    assert closed.total() == len(leads)
+    assert {lead for lead, _ in closed} == set(leads)
+    assert {state for _, state in closed} <= {"superseded", "redriven"}
 
     system.put(Record(topic=DETAILS, key=b"4711", value=f"no frame: {ANSWER}".encode()))
     eventually(lambda: states(leadstream, "--stage", "map") == {("4711", "open"): 1}, 60, "map has a dead letter")

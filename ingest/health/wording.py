@@ -218,7 +218,8 @@ _MEANINGS: Mapping[Code, _Meaning] = {
     "access-broken": _Meaning(
         "wrong",
         "Leads of it are parked and not asked for.",
-        "Run `work retry`, which opens it at one of its next looks (one each ACCESS_CHECK seconds), or `leadstream parked release`.",
+        "Run `work retry`, which opens it at one of its looks, one each ACCESS_CHECK seconds; or"
+        " `leadstream parked release`.",
     ),
     "access-doubtful": _Meaning(
         "warning",

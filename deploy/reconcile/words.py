@@ -29,8 +29,14 @@ def verdict(report: Report, *, sending: bool) -> str:
     if any(each.reason == "no-pages" for each in report.troubles):
         parts = ["there is no page to look at"]
     elif report.troubles:
-        pages = len({each.page_id for each in report.troubles})
-        parts.append(f"{pages} page{'s' if pages > 1 else ''} could not be read, where there may be more")
+        pages = {each.page_id for each in report.troubles if each.page_id is not None}
+        forms = sum(each.page_id is None for each in report.troubles)  # of no page that we know
+        unread = " and ".join(
+            f"{number} {what}{'s' if number > 1 else ''}"
+            for number, what in ((len(pages), "page"), (forms, "form"))
+            if number
+        )
+        parts.append(f"{unread} could not be read, where there may be more")
     if coming := total.number("coming"):
         parts.append(f"{coming} are coming by themselves, so look again later")
     if missing and not sending:

@@ -65,6 +65,17 @@ class TestTheVerdict:
             "Not complete: 4 of 4 leads are here; 1 page could not be read, where there may be more."
         )
 
+    def test_calls_a_form_of_no_known_page_a_form(self) -> None:
+        found = report(
+            form(),
+            troubles=(
+                Trouble(page_id=OTHER_PAGE, form_id=None, reason="permission"),
+                Trouble(page_id=None, form_id="999", reason="not-found"),
+                Trouble(page_id=None, form_id="998", reason="not-found"),
+            ),
+        )
+        assert "1 page and 2 forms could not be read" in verdict(found, sending=True)
+
 
 class TestTheTable:
     def test_has_a_row_for_each_form_also_without_leads_and_one_for_all(self) -> None:

@@ -59,7 +59,7 @@ def test_a_backfill_that_is_killed_three_times_has_every_lead_once_for_a_page_pe
             run = subprocess.Popen(
                 [str(LEADSTREAM), *command], env=os.environ | system.env, cwd=tmp_path, stdout=log, stderr=log
             )
-            eventually(lambda: system.graph.calls(endpoint="leads").total >= calls, 30, "calls")  # noqa: B023  of this turn
+            eventually(lambda: system.graph.calls(endpoint="leads").total >= calls, 60, "calls")  # noqa: B023  of this turn
             time.sleep(0.1 * calls)  # here and there between a call, what is written of it, and the next one
             run.send_signal(signal.SIGKILL)
             run.wait()
@@ -123,7 +123,7 @@ def test_a_page_that_is_lost_costs_no_other_and_the_same_command_goes_on_when_it
             "FULL",
             False,
         )
-    eventually(lambda: system.keys(LEADS) == every, 30, "every lead on leads.v1")
+    eventually(lambda: system.keys(LEADS) == every, 60, "every lead on leads.v1")
 
 
 def test_an_ad_is_read_between_two_times_by_whoever_may(system: System, leadstream: Commands) -> None:

@@ -377,7 +377,7 @@ def test_the_command_exits_with_1_when_something_is_wrong_and_shows_no_secret(sc
             cwd=scene.folder,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
 
@@ -430,7 +430,7 @@ def test_what_the_workers_know_is_told_beside_its_cause(system: System, asked: C
     system.graph.subscribe_app(system.webhook)
     system.graph.kill_token(page.page_id)
     system.graph.wait(system.graph.deliver(system.webhook, 1, page=page.page_id).job)
-    eventually(lambda: system.records(ACCESS), 30, "the token is told broken")
+    eventually(lambda: system.records(ACCESS), 60, "the token is told broken")
 
     def findings() -> dict[str, str]:
         bad = [each for each in asked(page.page_id).findings if each.severity in ("wrong", "warning")]
@@ -455,12 +455,12 @@ def test_work_retry_tells_what_is_found_and_when_it_is_over(system: System) -> N
     eventually(lambda: told(page.page_id) == told(other.page_id) == {}, 60, "all is fine")
     system.graph.describe_token(page.page_id, expires_at=in_days(3))
     system.graph.subscribe_page(other.page_id, [])
-    eventually(lambda: told(page.page_id) == {"token-expires": "wrong"}, 30, "the token that expires")
-    eventually(lambda: told(other.page_id) == {"page-not-subscribed": "wrong"}, 30, "the page without us")
-    eventually(lambda: f'leadstream_token_days{{page_id="{page.page_id}"}} 2.9' in retry.metrics(), 30, "the metric")
+    eventually(lambda: told(page.page_id) == {"token-expires": "wrong"}, 60, "the token that expires")
+    eventually(lambda: told(other.page_id) == {"page-not-subscribed": "wrong"}, 60, "the page without us")
+    eventually(lambda: f'leadstream_token_days{{page_id="{page.page_id}"}} 2.9' in retry.metrics(), 60, "the metric")
     assert 'leadstream_health_pages{code="token-expires"} 1.0' in retry.metrics()
     system.graph.describe_token(page.page_id)
-    eventually(lambda: told(page.page_id) == {}, 30, "the token that lives")
+    eventually(lambda: told(page.page_id) == {}, 60, "the token that lives")
 
     lines = [json.loads(line) for line in retry.log.read_text().splitlines() if line.startswith("{")]
     events = [(each["event"], each["code"], each["page_id"]) for each in lines if each["event"].startswith("health.")]

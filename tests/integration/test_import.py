@@ -46,7 +46,7 @@ def fetched(system: System, lead: str, topic: str = RAW, *, origin: str | None =
     said = headers({"source": "webhook"}) + (headers({"origin": origin}) if origin else ())
     before = len(of(system, lead))
     system.put(Record(topic=topic, key=page.encode(), value=change, headers=said))
-    eventually(lambda: len(of(system, lead)) > before, 30, f"{lead} on details")
+    eventually(lambda: len(of(system, lead)) > before, 60, f"{lead} on details")
 
 
 def of(system: System, lead: str) -> list[Received]:
@@ -145,7 +145,7 @@ def test_files_of_every_shape_become_leads_beside_live_ones(
     endpoint = leadstream.asked("import", "--form", hindi, "--page", pages[2].page_id, "--yes")
     assert endpoint["taken"] == len(told[hindi])
     everything = set[str]().union(*told.values())
-    eventually(lambda: everything <= system.keys(LEADS), 30, "every lead of the files on leads.v1")
+    eventually(lambda: everything <= system.keys(LEADS), 60, "every lead of the files on leads.v1")
     assert system.keys(LEADS) == system.keys(DETAILS) == everything
     leads = decoded(system)
     for each in leads.values():
@@ -190,6 +190,6 @@ def test_what_is_known_better_stays_or_comes_back_and_what_was_erased_stays_so(
     assert (last.value, last.headers, last.timestamp) == (full.value, full.headers, poorer.timestamp)
     assert of(system, third)[-1].value is None
 
-    eventually(lambda: newest(system, LEADS)[third].value is None, 30, "the tombstone on leads.v1")
-    eventually(lambda: decoded(system)[first]["completeness"] == "FULL", 30, "the whole lead on leads.v1")
+    eventually(lambda: newest(system, LEADS)[third].value is None, 60, "the tombstone on leads.v1")
+    eventually(lambda: decoded(system)[first]["completeness"] == "FULL", 60, "the whole lead on leads.v1")
     assert system.keys(LEADS) == set(leads)

@@ -68,7 +68,7 @@ class Newcomer:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         self.said += done.stdout + done.stderr
@@ -472,5 +472,5 @@ def test_a_lead_of_a_page_that_was_just_added_arrives(system: System, tmp_path: 
     with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310  our double
         lead = json.load(answer)["id"]
 
-    eventually(lambda: lead in system.keys(DETAILS), 30, "the test lead on details")
+    eventually(lambda: lead in system.keys(DETAILS), 60, "the test lead on details")
     assert system.keys(RAW) == {page.page_id}

@@ -43,9 +43,9 @@ def test_after_it_every_lead_is_here_though_webhooks_never_came_and_a_page_could
     announced = set(system.graph.acknowledged())
     everything = at_meta(system)
     assert len(everything) - len(announced) > 50
-    eventually(lambda: len(system.keys(LEADS)) + len(system.records(PARKED)) == len(announced), 30, "what came is here")
+    eventually(lambda: len(system.keys(LEADS)) + len(system.records(PARKED)) == len(announced), 60, "what came is here")
 
-    first = leadstream("reconcile", "--yes", "--wait", "20s", "--json")
+    first = leadstream("reconcile", "--yes", "--wait", "60s", "--json")
     found = told(first)
     assert first.returncode == 1, "a page cannot be read"
     assert {form["completeness"] for form in found["forms"]} == {100.0}
@@ -54,8 +54,8 @@ def test_after_it_every_lead_is_here_though_webhooks_never_came_and_a_page_could
     assert {form["page_id"] for form in found["forms"]} == set(others)
 
     system.graph.restore_access(lost)
-    eventually(lambda: announced <= system.keys(LEADS), 30, "what was parked came by itself")
-    second = leadstream("reconcile", "--all-pages", "--yes", "--wait", "20s")
+    eventually(lambda: announced <= system.keys(LEADS), 60, "what was parked came by itself")
+    second = leadstream("reconcile", "--all-pages", "--yes", "--wait", "60s")
     assert second.returncode == 0, second.stdout + second.stderr
     assert f"Complete: every lead that Meta has is here, {len(everything)} of" in second.stdout
     assert system.keys(LEADS) == everything
@@ -69,7 +69,7 @@ def test_after_it_every_lead_is_here_though_webhooks_never_came_and_a_page_could
     watched = system.start("reconcile", "--every", "1h", "--yes").wait_ready()
     over = 'leadstream_reconcile_leads{form_id="%s",standing="%s"} %.1f'
     wanted = [over % (form["form_id"], "had", form["at_meta"]) for form in third["forms"]]
-    eventually(lambda: all(line in watched.metrics() for line in wanted), 30, "each form's leads as a metric")
+    eventually(lambda: all(line in watched.metrics() for line in wanted), 60, "each form's leads as a metric")
     assert "reconcile.missing" not in watched.log.read_text()
     assert watched.stop() == 0
     for lead in sorted(everything - announced)[:20]:

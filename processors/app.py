@@ -211,8 +211,11 @@ async def work_retry(stop: asyncio.Event, report: Report) -> None:
             ):
                 watching.create_task(release())
                 graph = GraphClient(session, meta)
-                watching.create_task(watch_forms(graph))
-                watching.create_task(watch_health(graph))
+                # One for both watches: what one has heard of a budget holds for the other.
+                governor = Governor(states, clock=_now, quiet_ms=round(retry.retry_delays[0] * 1000))
+                asking = Asking(graph=graph, governor=governor, producer=producer, concurrency=1)
+                watching.create_task(watch_forms(graph, governor, asking))
+                watching.create_task(watch_health(graph, governor, asking))
                 monitor = Monitor(
                     states=states,
                     pages=pages,
@@ -223,14 +226,13 @@ async def work_retry(stop: asyncio.Event, report: Report) -> None:
                 )
                 watching.create_task(monitor.run())
 
-        async def watch_forms(graph: GraphClient) -> None:
+        async def watch_forms(graph: GraphClient, governor: Governor, asking: Asking) -> None:
             history = FormHistory()
-            governor = Governor(states, clock=_now, quiet_ms=round(retry.retry_delays[0] * 1000))
             async with following(kafka, topics(FORMS), history.follow):
                 await FormWatch(
                     graph=graph,
                     governor=governor,
-                    told=Asking(graph=graph, governor=governor, producer=producer, concurrency=1).tell,
+                    told=asking.tell,
                     history=history,
                     pages=pages,
                     holds=lambda: workers[0].holds,
@@ -240,15 +242,14 @@ async def work_retry(stop: asyncio.Event, report: Report) -> None:
                     clock=_now,
                 ).run()
 
-        async def watch_health(graph: GraphClient) -> None:
+        async def watch_health(graph: GraphClient, governor: Governor, asking: Asking) -> None:
             health = HealthStates()
-            governor = Governor(states, clock=_now, quiet_ms=round(retry.retry_delays[0] * 1000))
             async with following(kafka, topics(ACCESS), health.follow):
                 await AccessWatch(
                     graph=graph,
                     states=states,
                     governor=governor,
-                    told=Asking(graph=graph, governor=governor, producer=producer, concurrency=1).tell,
+                    told=asking.tell,
                     health=health,
                     pages=pages,
                     holds=lambda: workers[0].holds,

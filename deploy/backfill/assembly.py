@@ -7,8 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
-
 from deploy.account.whereabouts import Index
 from ingest.backfill import Backfill
 from ingest.bulk import BulkRead
@@ -20,25 +18,21 @@ from ingest.meta.graph import Snapshot
 from ingest.meta.graph.bulk import BulkLead
 from ingest.meta.pages import PageAccess, Pages
 from ingest.reading import Reader
-from ingest.records import ACCESS, DETAILS, FORMS, Topics
+from ingest.records import DETAILS, FORMS, Topics
 from ingest.registry import open_registry, resolve_codec
-from ingest.settings import KafkaSettings, MetaSettings, RegistrySettings
-from processors.access import AccessStates
-from processors.asking import Asking
+from ingest.settings import KafkaSettings, RegistrySettings
 from processors.following import following
 from processors.form_history import FormHistory, Given
 from processors.forms import Forms
-from processors.governor import Governor
 from schemas.shapes import LeadDetails
 
-from .background import Background
+from .background import Background, asking_meta
 from .checkpoint import Checkpoint, read
 from .choosing import Choice, Chooser, Unfound
 from .progress import Watch
 from .running import fill_all
 from .words import Outcome, at_meta
 
-_ANSWER = aiohttp.ClientTimeout(total=30, sock_connect=5)  # seconds; some hundred leads take longer than one
 _PATIENCE = 30.0  # seconds for the broker to acknowledge
 
 
@@ -56,9 +50,7 @@ class Order:
 class Settings:
     kafka: KafkaSettings
     registry: RegistrySettings
-    meta: MetaSettings
     pages: Pages
-    quiet_ms: int  # how long a page that goes unanswered is left alone
 
     @property
     def topics(self) -> Topics:
@@ -111,21 +103,15 @@ class _Meta:
 
 @asynccontextmanager
 async def _asking_meta(settings: Settings, watch: Watch) -> AsyncIterator[_Meta]:
-    kafka, topics = settings.kafka, settings.topics
-    states = AccessStates(secret=settings.meta.meta_app_secrets[0].secret, clock=_now)
-    governor = Governor(states, clock=_now, quiet_ms=settings.quiet_ms)
+    kafka = settings.kafka
     history = FormHistory()
-    producer = ConfluentProducer(kafka, topics, timeout=_PATIENCE, client="leadstream-backfill")
+    producer = ConfluentProducer(kafka, settings.topics, timeout=_PATIENCE, client="leadstream-backfill")
     try:
         async with (
-            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
-            following(kafka, topics(ACCESS), states.follow),
-            following(kafka, topics(FORMS), history.follow),
+            asking_meta(kafka, producer, watch.say) as meta,
+            following(kafka, settings.topics(FORMS), history.follow),
         ):
-            graph = GraphClient(session, settings.meta, timeout=_ANSWER)
-            telling = Asking(graph=graph, governor=governor, producer=producer, concurrency=1)
-            background = Background(graph, governor, tell=telling.tell, told=watch.say, clock=_now)
-            yield _Meta(graph=graph, background=background, history=history, producer=producer)
+            yield _Meta(graph=meta.graph, background=meta.background, history=history, producer=producer)
     finally:
         await producer.close(_PATIENCE)
 

@@ -4,20 +4,30 @@ What Meta says of budgets and tokens is decided on by the governor, as for live 
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+import aiohttp
+
 from ingest.bulk import PageLost
-from ingest.meta.client import MANY_BYTES, AskName
+from ingest.kafka import ConfluentProducer
+from ingest.meta.client import MANY_BYTES, AskName, GraphClient
 from ingest.meta.errors import AccessLost, Blocked, OverBudget
 from ingest.meta.graph import Answer, Ask, Key, Usage, ask_form
 from ingest.meta.pages import PageAccess
+from ingest.records import ACCESS, Topics
+from ingest.settings import KafkaSettings, MetaSettings, RetrySettings, read
 from processors import patience
-from processors.access import Standing
+from processors.access import AccessStates, Standing
+from processors.asking import Asking
+from processors.following import following
 from processors.governor import FULL, Governor
 
+_ANSWER = aiohttp.ClientTimeout(total=30, sock_connect=5)  # seconds; some hundred leads take longer than one
 _LOOK_EVERY = 5.0  # seconds: a pause may be lifted, and a token be repaired, before its time
 _WHY = {
     "background": "three quarters of its budget are used, and the rest is for live leads; it goes on within the hour",
@@ -134,6 +144,38 @@ class Background:
         if self._said.get(page.page_id) != why + until:
             self._said[page.page_id] = why + until
             self._told(f"page {page.page_id} waits{until}: {why}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meta:
+    """Meta, as a command asks it beside the workers: `tell` makes known what the governor has decided."""
+
+    graph: GraphClient
+    governor: Governor
+    background: Background
+    tell: Callable[[], Awaitable[None]]
+
+
+@asynccontextmanager
+async def asking_meta(
+    kafka: KafkaSettings, producer: ConfluentProducer, told: Callable[[str], None]
+) -> AsyncIterator[Meta]:
+    """What all workers have been told of budgets and access is read to its end first. `told` hears sentences."""
+    meta, retry = read(MetaSettings), read(RetrySettings)
+    states = AccessStates(secret=meta.meta_app_secrets[0].secret, clock=_now)
+    governor = Governor(states, clock=_now, quiet_ms=round(retry.retry_delays[0] * 1000))
+    async with (
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
+        following(kafka, Topics(prefix=kafka.topic_prefix)(ACCESS), states.follow),
+    ):
+        graph = GraphClient(session, meta, timeout=_ANSWER)
+        tell = Asking(graph=graph, governor=governor, producer=producer, concurrency=1).tell
+        background = Background(graph, governor, tell=tell, told=told, clock=_now)
+        yield Meta(graph=graph, governor=governor, background=background, tell=tell)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _clock_time(milliseconds: int) -> str:

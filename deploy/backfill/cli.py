@@ -54,10 +54,9 @@ def backfill(
     settings = Settings(
         kafka=read(KafkaSettings),
         registry=read(RegistrySettings),
-        meta=read(MetaSettings),
         pages=Pages(read(PagesSettings).meta_pages_file),
-        quiet_ms=round(read(RetrySettings).retry_delays[0] * 1000),
     )
+    _ = read(MetaSettings), read(RetrySettings)  # what is wrong with them is told before anything begins
     telemetry.start_logging("backfill")
     patience.tell("backfill")
     try:

@@ -7,21 +7,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
-import aiohttp
 from pydantic import Field
 
+from deploy.backfill.background import asking_meta
 from ingest import telemetry
 from ingest.kafka import ConfluentProducer
-from ingest.meta.client import GraphClient
 from ingest.meta.pages import PageAccess, Pages
 from ingest.reading import Reader, ReadingError
-from ingest.records import ACCESS, FORMS, Topics
-from ingest.settings import KafkaSettings, MetaSettings, PagesSettings, RetrySettings, SettingsError, read
+from ingest.records import FORMS, Topics
+from ingest.settings import KafkaSettings, PagesSettings, SettingsError, read
 from processors import patience
-from processors.access import AccessStates
-from processors.asking import Asking
-from processors.following import following
-from processors.governor import Governor
 
 from .flight import Canary
 from .judging import FLOWN, STAGES, Flight, Limits
@@ -72,22 +67,16 @@ async def fly_once(bird: Canary, settings: CanarySettings, stop: asyncio.Event) 
 @asynccontextmanager
 async def assembled(settings: CanarySettings) -> AsyncIterator[Canary]:
     """One that obeys what all workers have been told of budgets and access, and tells them what it is told."""
-    kafka, meta, retry = read(KafkaSettings), read(MetaSettings), read(RetrySettings)
+    kafka = read(KafkaSettings)
     topics = Topics(prefix=kafka.topic_prefix)
     patience.tell("canary")
-    states = AccessStates(secret=meta.meta_app_secrets[0].secret, clock=_now)
-    governor = Governor(states, clock=_now, quiet_ms=round(retry.retry_delays[0] * 1000))
     producer = ConfluentProducer(kafka, topics, timeout=None, client="leadstream-canary")
     try:
-        async with (
-            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
-            following(kafka, topics(ACCESS), states.follow),
-        ):
-            graph = GraphClient(session, meta)
+        async with asking_meta(kafka, producer, lambda _: None) as meta:
             yield Canary(
-                graph=graph,
-                governor=governor,
-                told=Asking(graph=graph, governor=governor, producer=producer, concurrency=1).tell,
+                graph=meta.graph,
+                governor=meta.governor,
+                told=meta.tell,
                 watch=partial(lookout, kafka),
                 limits=settings.limits,
             )

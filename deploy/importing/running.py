@@ -6,10 +6,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
-import aiohttp
-
 from deploy.account import Index
-from deploy.backfill.background import Background
+from deploy.backfill.background import Background, asking_meta
 from ingest.bulk import PageLost
 from ingest.codec import Codec
 from ingest.export import NotAnExport
@@ -21,23 +19,19 @@ from ingest.meta.errors import Blocked, GraphError, OverBudget
 from ingest.meta.graph import FormExport, ask_export
 from ingest.meta.pages import PageAccess, Pages
 from ingest.reading import Reader
-from ingest.records import ACCESS, DETAILS, FORMS, Topics
+from ingest.records import DETAILS, FORMS, Topics
 from ingest.registry import open_registry, resolve_codec
 from ingest.settings import (
     KafkaSettings,
     MetaSettings,
     PagesSettings,
     RegistrySettings,
-    RetrySettings,
     SettingsError,
     read,
 )
-from processors.access import AccessStates
-from processors.asking import Asking
 from processors.following import following
 from processors.form_history import FormHistory
 from processors.forms import Forms
-from processors.governor import Governor
 from schemas.shapes import LeadDetails
 
 from .forms import AskedForms, KnownForms
@@ -98,7 +92,7 @@ async def carry_out(
         await opened.enter_async_context(following(kafka, topics(FORMS), history.follow))
         known, meta = KnownForms(history), None
         if order.asks_meta or (order.writes and _may_ask(pace)):
-            meta = await opened.enter_async_context(_asking_meta(kafka, topics, producer, pace))
+            meta = await opened.enter_async_context(_asking_meta(kafka, producer, pace))
             if order.writes:
                 forms = Forms(meta.background, history, producer, clock=time.monotonic, now=_now)
                 known = AskedForms(history, forms, meta.pages)
@@ -194,20 +188,10 @@ class _Meta:
 
 
 @asynccontextmanager
-async def _asking_meta(
-    kafka: KafkaSettings, topics: Topics, producer: ConfluentProducer, pace: Pace
-) -> AsyncIterator[_Meta]:
-    meta, pages = read(MetaSettings), Pages(read(PagesSettings).meta_pages_file)
-    states = AccessStates(secret=meta.meta_app_secrets[0].secret, clock=_now)
-    governor = Governor(states, clock=_now, quiet_ms=round(read(RetrySettings).retry_delays[0] * 1000))
-    async with (
-        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
-        following(kafka, topics(ACCESS), states.follow),
-    ):
-        graph = GraphClient(session, meta)
-        tell = Asking(graph=graph, governor=governor, producer=producer, concurrency=1).tell
-        background = Background(graph, governor, tell=tell, told=pace.say, clock=_now)
-        yield _Meta(graph=graph, background=background, pages=pages)
+async def _asking_meta(kafka: KafkaSettings, producer: ConfluentProducer, pace: Pace) -> AsyncIterator[_Meta]:
+    pages = Pages(read(PagesSettings).meta_pages_file)
+    async with asking_meta(kafka, producer, pace.say) as meta:
+        yield _Meta(graph=meta.graph, background=meta.background, pages=pages)
 
 
 def _may_ask(pace: Pace) -> bool:

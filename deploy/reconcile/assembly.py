@@ -6,24 +6,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import aiohttp
-
 from deploy.account import Index
-from deploy.backfill.background import Background
+from deploy.backfill.background import asking_meta
 from deploy.backfill.choosing import Choice, Chooser
 from ingest.bulk import BulkRead
 from ingest.kafka import ConfluentProducer
 from ingest.mending import Mended, mend
-from ingest.meta.client import GraphClient
 from ingest.meta.pages import Pages
 from ingest.reading import Reader
-from ingest.records import ACCESS, FORMS, Topics
-from ingest.settings import KafkaSettings, MetaSettings, PagesSettings, RetrySettings, read
-from processors.access import AccessStates
-from processors.asking import Asking
+from ingest.records import FORMS, Topics
+from ingest.settings import KafkaSettings, PagesSettings, read
 from processors.following import following
 from processors.form_history import FormHistory
-from processors.governor import Governor
 
 from .listed import open_listed
 from .run import Asked, Progress, Reconciliation, Report
@@ -51,26 +45,20 @@ async def reconcile(
     said: Callable[[str], None] = lambda _: None,
 ) -> tuple[Report, Mended | None]:
     """One run. AccountError, ReadingError; NotAcknowledged, ProducerFailed: what was announced by then comes."""
-    kafka, meta, retry = read(KafkaSettings), read(MetaSettings), read(RetrySettings)
+    kafka = read(KafkaSettings)
     pages = Pages(read(PagesSettings).meta_pages_file)
     topics = Topics(prefix=kafka.topic_prefix)
-    states = AccessStates(secret=meta.meta_app_secrets[0].secret, clock=_now)
-    governor = Governor(states, clock=_now, quiet_ms=round(retry.retry_delays[0] * 1000))
     history = FormHistory()
     producer = ConfluentProducer(kafka, topics, timeout=_ACKNOWLEDGED, client="leadstream-reconcile")
     try:
         async with (
-            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
-            following(kafka, topics(ACCESS), states.follow),
+            asking_meta(kafka, producer, said) as meta,
             following(kafka, topics(FORMS), history.follow),
         ):
-            graph = GraphClient(session, meta)
-            asking = Asking(graph=graph, governor=governor, producer=producer, concurrency=1)
-            background = Background(graph, governor, tell=asking.tell, told=said, clock=_now)
-            chooser = Chooser(background, pages, page_of=_page_of(history))
+            chooser = Chooser(meta.background, pages, page_of=_page_of(history))
             with open_listed() as listed:
                 run = Reconciliation(
-                    leads=BulkRead(graph, background, told=said),
+                    leads=BulkRead(meta.graph, meta.background, told=said),
                     forms=chooser,
                     pages=pages,
                     index=index,

@@ -25,6 +25,10 @@ _IDS = 2**32  # four bytes of the frame
 _NOT_A_REGISTRY = "what answers at REGISTRY_URL is not a schema registry"
 _UNKNOWN = {40401, 40402, 40403, 40408, 40409}  # no such subject, version, schema, or rule of a subject's own
 _PATIENCE = aiohttp.ClientTimeout(total=10)
+# A registry that has just started says of schemas it is yet to read from its store that it knows none such (seen of
+# Apicurio on Kafka). A record is not given up for that, so it has to say so for this long.
+_DOUBT = 10.0
+_ASK_AGAIN = 1.0  # seconds
 
 
 class RegistryError(Exception):
@@ -46,9 +50,11 @@ class Incompatible(RegistryError):
 class Registry:
     """One registry. Subjects carry their prefix; schemas are parsed JSON, as `schemas.avro` gives them."""
 
-    def __init__(self, url: str, *, session: aiohttp.ClientSession) -> None:
+    def __init__(self, url: str, *, session: aiohttp.ClientSession, doubt: float = _DOUBT) -> None:
+        """`doubt` is for how many seconds it has to say of an id that it knows none such, until that is believed."""
         self._url = url.rstrip("/")
         self._session = session
+        self._doubt = doubt
         self._schemas: dict[int, asyncio.Task[schemas.Schema]] = {}
 
     async def id_of(self, subject: str, schema: schemas.Schema) -> int:
@@ -57,7 +63,7 @@ class Registry:
         return _integer(answer, "id")
 
     async def schema_of(self, schema_id: int) -> schemas.Schema:
-        """The schema with an id; `NotRegistered` if there is none.
+        """The schema with an id; `NotRegistered` if there is none, and the registry has said so for `doubt` seconds.
 
         An id never changes its meaning, so it is asked for once, however many records wait for the answer.
         """
@@ -120,10 +126,21 @@ class Registry:
         await self._ask("PUT", f"/config/{quote(subject, safe='')}", {"compatibility": rule})
 
     async def _look_up(self, schema_id: int) -> schemas.Schema:
-        answer = await self._ask("GET", f"/schemas/ids/{schema_id}")
+        answer = await self._ask_in_doubt(f"/schemas/ids/{schema_id}")
         if answer.get("schemaType", "AVRO") != "AVRO":  # a registry is shared with writers of other kinds
             raise NotRegistered(f"schema {schema_id} is no Avro schema")
         return _parsed(answer)
+
+    async def _ask_in_doubt(self, path: str) -> dict[str, object]:
+        clock = asyncio.get_running_loop().time
+        believed = clock() + self._doubt
+        while True:
+            try:
+                return await self._ask("GET", path)
+            except NotRegistered:
+                if (left := believed - clock()) <= 0:
+                    raise
+                await asyncio.sleep(min(left, _ASK_AGAIN))
 
     def _forget_failure(self, schema_id: int, asked: asyncio.Task[schemas.Schema]) -> None:
         if asked.cancelled() or asked.exception() is not None:
@@ -166,14 +183,16 @@ class Registry:
 
 
 @asynccontextmanager
-async def open_registry(url: str, *, username: str = "", password: SecretStr | None = None) -> AsyncIterator[Registry]:
-    """A registry with a session of its own; no username means no authentication."""
+async def open_registry(
+    url: str, *, username: str = "", password: SecretStr | None = None, doubt: float = _DOUBT
+) -> AsyncIterator[Registry]:
+    """A registry with a session of its own; no username means no authentication. `doubt` as `Registry` has it."""
     headers = {}
     if username:
         secret = password.get_secret_value() if password else ""
         headers["Authorization"] = aiohttp.encode_basic_auth(username, secret)
     async with aiohttp.ClientSession(headers=headers) as session:
-        yield Registry(url, session=session)
+        yield Registry(url, session=session, doubt=doubt)
 
 
 async def resolve_codec(registry: Registry, of: str | schemas.Schema, *, subject: str) -> Codec[Record]:

@@ -28,6 +28,7 @@ PATIENCE = 10.0  # seconds for an answer; far below max.poll.interval.ms, as nob
 NOT_NOW = {408, 409, 425, 429, *range(500, 600)}  # the same call may work later
 NOT_US = {401, 403, 404, 405, 407, *range(300, 400)}  # no record would be taken, so none is to blame
 NO_SUCH_SCHEMA = 40403  # a registry's own code; any other 404 may be of something that is no registry
+DOUBT = 10.0  # seconds it has to keep saying that: one that has just started says it of schemas it is yet to read
 
 log = logging.getLogger("http_sink")
 
@@ -58,6 +59,7 @@ class Sink:
         self.consumer, self.producer, self.registry = consumer, producer, registry
         self.decode, self.settings = decode, settings
         self.batch: dict[bytes, Message] = {}  # the newest record of each lead, in the order of the log
+        self.unknown: dict[int, float] = {}  # schemas, and since when the registry says that it knows none such
         self.is_stopping = False
 
     def run(self, topic: str) -> None:
@@ -124,18 +126,29 @@ class Sink:
         """The lead; None of a tombstone. First its schema: what fails with that at hand is the record's own fault."""
         if (value := message.value()) is None:
             return None
-        try:
-            self.registry.get_schema(int.from_bytes(value[1:5], "big"))  # asks once, and keeps it
-        except SchemaRegistryError as error:
-            if error.error_code == NO_SUCH_SCHEMA:
-                raise Refused("the registry does not know its schema") from None
-            raise NotNow(f"the registry answers {error.http_status_code}") from None
-        except Exception as error:  # noqa: BLE001  its client raises whatever its HTTP and JSON libraries do
-            raise NotNow(f"the registry cannot be asked ({type(error).__name__})") from None
+        if value[0:1] == b"\0":  # else it is no frame, and names no schema
+            self.look_up(int.from_bytes(value[1:5], "big"))
         try:
             return self.decode(value)
         except Exception as error:  # noqa: BLE001  bad bytes make fastavro raise almost anything
             raise Refused(type(error).__name__) from None
+
+    def look_up(self, schema: int) -> None:
+        try:
+            self.registry.get_schema(schema)  # asks once, and keeps it
+        except SchemaRegistryError as error:
+            told, status = error.error_code, f"answers {error.http_status_code}"
+        except Exception as error:  # noqa: BLE001  its client raises whatever its HTTP and JSON libraries do
+            told, status = None, f"cannot be asked ({type(error).__name__})"
+        else:
+            return
+        if told != NO_SUCH_SCHEMA:
+            self.unknown.clear()
+            raise NotNow(f"the registry {status}")
+        since = self.unknown.setdefault(schema, time.monotonic())
+        if time.monotonic() < since + DOUBT:
+            raise NotNow("the registry does not know its schema yet")
+        raise Refused("the registry does not know its schema")
 
     def upsert(self, message: Message, lead: object) -> None:
         if not message.key():

@@ -23,6 +23,14 @@ TOKEN = "planted-token-7f3a"
 ANSWER = "planted-answer@example.org"
 
 
+SCHEMA = 7
+FRAME = b"\0" + SCHEMA.to_bytes(4, "big")
+
+
+def unframed(value: bytes) -> object:
+    return json.loads(value.removeprefix(FRAME))
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """What poll gives: as confluent's, which cannot be made by hand with an offset."""
@@ -44,7 +52,7 @@ class Message:
         return None if self.of is None else self.of.encode()
 
     def value(self) -> bytes | None:
-        return None if self.says is None else json.dumps(self.says).encode()
+        return None if self.says is None else FRAME + json.dumps(self.says).encode()
 
     def headers(self) -> list[tuple[str, bytes]]:
         return [("mapping", b"abc")]
@@ -183,7 +191,7 @@ def crm() -> Iterator[Crm]:
 
 def sink_of(log: Log, crm: Crm, letters: Letters | None = None, **settings: str) -> Sink:
     told = {"CRM_URL": crm.url, "CRM_TOKEN": TOKEN, **settings}
-    return Sink(cast("Any", log), cast("Any", letters or Letters()), cast("Any", Registry()), json.loads, told)
+    return Sink(cast("Any", log), cast("Any", letters or Letters()), cast("Any", Registry()), unframed, told)
 
 
 def filled(sink: Sink, log: Log) -> Sink:
@@ -289,7 +297,7 @@ def test_what_is_refused_for_good_goes_to_the_dead_letters_as_it_was_and_the_nex
 def test_a_record_that_cannot_be_read_is_a_dead_letter_too(crm: Crm, unreadable: Message) -> None:
     def decode(value: bytes) -> object:
         if unreadable.key() is None:
-            return json.loads(value)
+            return unframed(value)
         raise EOFError
 
     log, letters = Log([unreadable]), Letters()
@@ -350,13 +358,41 @@ def test_a_registry_that_does_not_tell_is_waited_for(
     assert waits[0] > 0
 
 
-def test_a_schema_that_a_registry_does_not_know_is_a_fault_of_the_record(crm: Crm) -> None:
+def test_a_schema_that_a_registry_does_not_know_is_a_fault_of_the_record(
+    crm: Crm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_sink, "DOUBT", 0.0)
     log, letters = Log([at(1, "A", name="a"), at(2, "B", name="b")]), Letters()
     sink = filled(sink_of(log, crm, letters, DEAD_LETTER_TOPIC="crm.dead"), log)
     sink.registry = cast("Any", Registry(SchemaRegistryError(404, 40403, "")))
     sink.flush()
     assert [letter["key"] for letter in letters.sent] == [b"A"]
     assert crm.leads == {"B": {"name": "b"}}
+
+
+def test_a_registry_that_has_just_started_and_knows_no_schema_yet_is_waited_for(
+    crm: Crm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits, log, letters = waits_of(monkeypatch), Log([at(1, "A", name="a")]), Letters()
+    sink = filled(sink_of(log, crm, letters, DEAD_LETTER_TOPIC="crm.dead"), log)
+    sink.registry = cast("Any", Registry(SchemaRegistryError(404, 40403, "")))
+    sink.flush()
+    assert crm.leads == {"A": {"name": "a"}}
+    assert letters.sent == []
+    assert waits[0] > 0
+
+
+def test_what_a_registry_did_not_know_before_it_was_away_it_may_know_now(
+    crm: Crm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits_of(monkeypatch)
+    log, letters = Log([at(1, "A", name="a")]), Letters()
+    sink = filled(sink_of(log, crm, letters, DEAD_LETTER_TOPIC="crm.dead"), log)
+    sink.unknown = {SCHEMA: -http_sink.DOUBT}  # so long ago that it would be believed
+    sink.registry = cast("Any", Registry(SchemaRegistryError(500, 50001, ""), SchemaRegistryError(404, 40403, "")))
+    sink.flush()
+    assert crm.leads == {"A": {"name": "a"}}
+    assert letters.sent == []
 
 
 def test_what_a_rebalance_takes_is_committed_as_far_as_it_was_flushed_and_the_rest_is_dropped(crm: Crm) -> None:

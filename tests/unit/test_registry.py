@@ -51,7 +51,7 @@ def answer(body: object, status: int = 200) -> Handler:
 
 
 @asynccontextmanager
-async def registry_that(handler: Handler) -> AsyncIterator[Registry]:
+async def registry_that(handler: Handler, *, doubt: float = 0.0) -> AsyncIterator[Registry]:
     """A registry client whose server answers every request with `handler`."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handler)
@@ -61,7 +61,9 @@ async def registry_that(handler: Handler) -> AsyncIterator[Registry]:
     await site.start()
     port = runner.addresses[0][1]
     try:
-        async with open_registry(f"http://127.0.0.1:{port}", username="me", password=SecretStr(PASSWORD)) as registry:
+        async with open_registry(
+            f"http://127.0.0.1:{port}", username="me", password=SecretStr(PASSWORD), doubt=doubt
+        ) as registry:
             yield registry
     finally:
         await runner.cleanup()
@@ -126,6 +128,32 @@ def test_a_schema_that_could_not_be_had_is_asked_for_again() -> None:
                 with pytest.raises(RegistryUnavailable):
                     await registry.schema_of(2)
             assert await registry.schema_of(2) == schemas.avro("LeadDetails")
+
+    asyncio.run(scenario())
+
+
+def test_a_registry_that_has_just_started_is_not_believed_that_it_knows_no_such_schema() -> None:
+    """Apicurio says so of every schema until it has read its own journal; a record would lie dead for that."""
+    answers = [
+        web.json_response({"error_code": 40403, "message": "Schema 2 not found."}, status=404),
+        web.json_response({"schema": json.dumps(schemas.avro("LeadDetails"))}),
+    ]
+
+    async def respond(_: web.Request) -> web.Response:
+        return answers.pop(0)
+
+    async def scenario() -> None:
+        async with registry_that(respond, doubt=0.02) as registry:
+            assert await registry.schema_of(2) == schemas.avro("LeadDetails")
+
+    asyncio.run(scenario())
+
+
+def test_a_registry_that_keeps_saying_that_it_knows_no_such_schema_is_believed() -> None:
+    async def scenario() -> None:
+        async with registry_that(answer({"error_code": 40403, "message": "no"}, 404), doubt=0.02) as registry:
+            with pytest.raises(NotRegistered):
+                await registry.schema_of(2)
 
     asyncio.run(scenario())
 

@@ -1,0 +1,3 @@
+module leadstream/bench
+
+go 1.26

@@ -1,0 +1,75 @@
+"""`python -m tests.bench`: the suites named, or all; their results beside those of suites that were run before."""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from .machine import machine
+from .results import Document, as_markdown, chapter
+from .rounds import Absent
+from .suite import Options, Suite
+from .world import World
+
+SUITES: tuple[Suite, ...] = ()
+FOLDER = Path(__file__).parent
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    if unknown := set(asked.suite) - {suite.name for suite in SUITES}:
+        parser.error(f"there is no suite {', '.join(sorted(unknown))}")
+    if not Path("/proc/self/stat").exists():
+        sys.stderr.write("The bench reads CPU time and memory from /proc: run it on Linux.\n")
+        return 2
+    options = Options(
+        rounds=asked.rounds or (1 if asked.quick else 3),
+        quick=asked.quick,
+        only=frozenset(filter(None, asked.only.split(","))),
+    )
+    chosen = [suite for suite in SUITES if not asked.suite or suite.name in asked.suite]
+    asked.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="leadstream-bench-", ignore_cleanup_errors=True) as folder:
+        for suite in chosen:
+            _run(suite, Path(folder, suite.name), options, asked.out)
+    return 0
+
+
+def _run(suite: Suite, folder: Path, options: Options, out: Path) -> None:
+    """A world for each suite; what it found is written when it is done, so that a later one's failure costs nothing."""
+    folder.mkdir()
+    rows = []
+    _say(f"{suite.name}: {options.rounds} rounds")
+    with World(folder, _say) as world:
+        for row in suite.run(world, options):
+            rows.append(row)
+            what = f"not raced: {row.why}" if isinstance(row, Absent) else json.dumps(dict(row.figures))
+            _say(f"{suite.name}: {row.case or 'all cases'}: {row.by.name}: {what}")
+    results = out / "results.json"
+    document: Document = json.loads(results.read_text(encoding="utf-8")) if results.exists() else {}
+    document[suite.name] = chapter(suite, rows, machine=machine(), rounds=options.rounds)
+    document = {each.name: document[each.name] for each in SUITES if each.name in document}
+    results.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (out / "RESULTS.md").write_text(as_markdown(document), encoding="utf-8")
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("suite", nargs="*", help=f"of {', '.join(suite.name for suite in SUITES)}; else all of them")
+    parser.add_argument("--rounds", type=int, default=0, help="of each case; 3, or 1 with --quick")
+    parser.add_argument("--quick", action="store_true", help="fewer cases, shorter: to see that all of it works")
+    parser.add_argument("--only", default="", help="comma-separated keys of contenders; ours is always raced")
+    parser.add_argument("--out", type=Path, default=FOLDER, help="where RESULTS.md, results.json and charts go")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -81,7 +81,8 @@ func read(arguments []string) (options, error) {
 	flags.IntVar(&chosen.bodies.changes, "changes", 1, "changes in a POST")
 	flags.IntVar(&chosen.bodies.pages, "pages", 100, "pages that the changes are of")
 	flags.Float64Var(&chosen.rate, "rate", 0, "POSTs per second, whatever the answers take; 0 is as fast as they come")
-	flags.Int64Var(&chosen.bodies.firstLead, "first-lead", 1_000_000_000_000_000, "the first lead id; the others follow")
+	flags.BoolVar(&chosen.bodies.get, "get", false, "GET a lead below the URL each time, with the secret as its token")
+	flags.Int64Var(&chosen.bodies.firstLead, "first-lead", 1_000_000_000_000_000, "the first lead id, a multiple of 10")
 	flags.DurationVar(&chosen.timeout, "timeout", 30*time.Second, "for an answer")
 	flags.StringVar(&chosen.idsFile, "ids", "", "write the lead ids of POSTs answered 200 here, one a line")
 	flags.StringVar(&chosen.timesFile, "times", "", "write the first lead id and the unix nanoseconds of each such POST here")
@@ -96,6 +97,8 @@ func read(arguments []string) (options, error) {
 		return chosen, errors.New("--url is http://HOST:PORT/PATH")
 	case (chosen.posts > 0) == (chosen.length > 0):
 		return chosen, errors.New("one of --posts and --seconds says how much")
+	case chosen.bodies.firstLead%entryChanges != 0:
+		return chosen, errors.New("--first-lead is a multiple of 10")
 	case chosen.connections < 1 || chosen.bodies.changes < 1 || chosen.bodies.pages < 1:
 		return chosen, errors.New("--connections, --changes and --pages are at least 1")
 	}

@@ -6,9 +6,8 @@ third outcome. What raised may still have reached the broker: its sender sends a
 
 import asyncio
 import logging
-import threading
+import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Protocol
 
 import confluent_kafka
@@ -19,6 +18,9 @@ from ingest.settings import KafkaSettings
 
 # Room for the largest answer with the largest form and the largest delivery; schemas/topics.toml allows as much.
 MAX_RECORD_BYTES = 8 * 2**20
+# Between two looks at what was acknowledged, while something is on its way. A thread that waits for it takes the
+# interpreter's lock from the event loop for every batch, at several times the cost of a look from the loop itself.
+POLL_SECONDS = 0.001
 
 
 class NotAcknowledged(Exception):
@@ -111,43 +113,43 @@ class ConfluentProducer:
             },
             logger=logging.getLogger("librdkafka"),  # else it writes to stderr by itself
         )
-        self._closing = threading.Event()
-        self._poller = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
-        self._poller.start()
+        self._names: dict[str, str] = {}
+        self._polling: asyncio.AbstractEventLoop | None = None  # the loop that asks for acknowledgements
 
     async def deliver(self, records: Sequence[Record]) -> None:
         if self._fatal:
             raise ProducerFailed
         if not records:
             return
-        waiting = _Delivery(asyncio.get_running_loop(), len(records), self._failure)
+        loop = asyncio.get_running_loop()
+        waiting = _Delivery(loop.create_future(), len(records), self._failure)
+        produce, names, settle = self._producer.produce, self._names, waiting.settle
         for position, record in enumerate(records):
+            topic = names.get(record.topic) or names.setdefault(record.topic, self._topics(record.topic))
             try:
-                self._producer.produce(
-                    self._topics(record.topic),
-                    value=record.value,
-                    key=record.key,
-                    headers=list(record.headers),
-                    timestamp=record.timestamp or 0,  # 0 is librdkafka's word for now
-                    on_delivery=waiting.settle,
-                )
+                # By position, which is half the cost: partition -1 is the partitioner's, timestamp 0 is now.
+                produce(topic, record.value, record.key, -1, settle, None, record.timestamp or 0, list(record.headers))
             except BufferError:
-                waiting.give_up(len(records) - position, NotAcknowledged("queue-full"))
+                waiting.finish(len(records) - position, NotAcknowledged("queue-full"))
                 break
             except confluent_kafka.KafkaException as error:
-                waiting.give_up(len(records) - position, self._failure(error.args[0]))
+                waiting.finish(len(records) - position, self._failure(error.args[0]))
                 break
+        if self._polling is not loop:
+            self._polling = loop
+            loop.call_later(POLL_SECONDS, self._poll, loop)
         await waiting.future
 
     async def reachable(self, timeout: float) -> bool:
         return await asyncio.to_thread(self._answers, timeout)
 
     async def close(self, timeout: float) -> None:
-        """Waits up to `timeout` seconds for what is still on its way, then stops the poll thread."""
-        with suppress(confluent_kafka.KafkaException):  # fatal: nothing more will be acknowledged
-            await asyncio.to_thread(self._producer.flush, timeout)
-        self._closing.set()
-        await asyncio.to_thread(self._poller.join)
+        """Waits up to `timeout` seconds for what is still on its way."""
+        end = time.monotonic() + timeout
+        self._poll(None)
+        while len(self._producer) and not self._fatal and time.monotonic() < end:
+            await asyncio.sleep(POLL_SECONDS)
+            self._poll(None)
 
     def _answers(self, timeout: float) -> bool:
         try:
@@ -156,17 +158,23 @@ class ConfluentProducer:
         except confluent_kafka.KafkaException:
             return False
 
-    def _poll(self) -> None:
-        while not self._closing.is_set():
-            try:
-                self._producer.poll(0.1)
-            except confluent_kafka.KafkaException as error:
-                # This is where a fatal error is told, once; what was on its way is then failed with other errors.
-                self._fatal = True
-                telemetry.log("error", "producer.fatal", reason=error.args[0].name())
-            except Exception as error:  # noqa: BLE001  a thread that dies in silence would leave every delivery waiting
-                self._fatal = True
-                telemetry.log("error", "producer.fatal", reason=type(error).__name__)
+    def _poll(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """Settles what was acknowledged, and on `loop` again as long as something is on its way."""
+        try:
+            self._producer.poll(0)
+        except confluent_kafka.KafkaException as error:
+            # This is where a fatal error is told, once; what was on its way is then failed with other errors.
+            self._fatal = True
+            telemetry.log("error", "producer.fatal", reason=error.args[0].name())
+        except Exception as error:  # noqa: BLE001  polling that ends in silence would leave every delivery waiting
+            self._fatal = True
+            telemetry.log("error", "producer.fatal", reason=type(error).__name__)
+        if loop is None or loop is not self._polling:
+            return
+        if len(self._producer):
+            loop.call_later(POLL_SECONDS, self._poll, loop)
+        else:
+            self._polling = None
 
     def _failure(self, error: confluent_kafka.KafkaError) -> Exception:
         if self._fatal or error.code() == _FATAL:
@@ -175,37 +183,28 @@ class ConfluentProducer:
 
 
 class _Delivery:
-    """Counts the acknowledgements of one call; only the last of them wakes the event loop."""
+    """Counts the acknowledgements of one call; only the last of them wakes who waits."""
+
+    __slots__ = ("_error", "_failure", "_left", "future")
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        future: asyncio.Future[None],
         records: int,
         failure: Callable[[confluent_kafka.KafkaError], Exception],
     ) -> None:
-        self.future: asyncio.Future[None] = loop.create_future()
-        self._loop = loop
-        self._lock = threading.Lock()  # the poll thread settles, the event loop may give up
+        self.future = future
         self._left = records
         self._failure = failure
         self._error: Exception | None = None
 
     def settle(self, error: confluent_kafka.KafkaError | None, _message: object) -> None:
-        self._finish(1, None if error is None else self._failure(error))
+        self.finish(1, None if error is None else self._failure(error))
 
-    def give_up(self, records: int, error: Exception) -> None:
-        self._finish(records, error)
-
-    def _finish(self, records: int, error: Exception | None) -> None:
-        with self._lock:
-            self._left -= records
-            self._error = self._error or error
-            done = self._left == 0
-        if done:
-            self._loop.call_soon_threadsafe(self._resolve)
-
-    def _resolve(self) -> None:
-        if self.future.done():
+    def finish(self, records: int, error: Exception | None) -> None:
+        self._left -= records
+        self._error = self._error or error
+        if self._left or self.future.done():
             return
         if self._error is None:
             self.future.set_result(None)

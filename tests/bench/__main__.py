@@ -8,13 +8,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from . import door
 from .machine import machine
 from .results import Document, as_markdown, chapter
 from .rounds import Absent
 from .suite import Options, Suite
 from .world import World
 
-SUITES: tuple[Suite, ...] = ()
+SUITES: tuple[Suite, ...] = (door.SUITE,)
 FOLDER = Path(__file__).parent
 
 
@@ -44,7 +45,7 @@ def _run(suite: Suite, folder: Path, options: Options, out: Path) -> None:
     folder.mkdir()
     rows = []
     _say(f"{suite.name}: {options.rounds} rounds")
-    with World(folder, _say) as world:
+    with World(folder, _say, suite.needs) as world:
         for row in suite.run(world, options):
             rows.append(row)
             what = f"not raced: {row.why}" if isinstance(row, Absent) else json.dumps(dict(row.figures))

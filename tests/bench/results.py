@@ -41,17 +41,17 @@ class Chapter(TypedDict):
     rows: list[RowOut]
 
 
+_NOT_RACED = "not raced"
 Document = dict[str, Chapter]  # by the suite's name
 
 
 class Line(TypedDict):
-    """A contender in one case: its spreads, in the order of the columns, or why there are none."""
+    """A contender in one case: its spreads, in the order of the columns; none where it was not raced, and why."""
 
     contender: str
     kind: str
     spreads: list[Spread]
     remark: str
-    why: str
 
 
 def chapter(suite: Suite, rows: Sequence[Row], *, machine: dict[str, str], rounds: int) -> Chapter:
@@ -71,22 +71,27 @@ def cases(told: Chapter) -> list[str]:
     return list(dict.fromkeys(row["case"] for row in told["rows"] if row["case"]))
 
 
+def columns(told: Chapter, case: str) -> list[ColumnOut]:
+    """Those of the figures that were measured in a case."""
+    measured = {figure for row in told["rows"] if row["case"] == case for figure in row.get("figures", ())}
+    return [column for column in told["columns"] if column["figure"] in measured]
+
+
 def lines(told: Chapter, case: str) -> list[Line]:
     """Ours first, then the peers from the best on, then the limits; those that were not raced are last."""
-    first = told["columns"][0]
+    shown = columns(told, case)
     found: list[Line] = []
     for contender in dict.fromkeys(row["contender"] for row in told["rows"]):
         rows = [row for row in told["rows"] if row["contender"] == contender and row["case"] in {case, ""}]
-        if not rows:
-            continue
         measured = [row["figures"] for row in rows if "figures" in row]
-        why = next((row["why"] for row in rows if "why" in row), "")
-        remarks = dict.fromkeys(row["remark"] for row in rows if row.get("remark"))
-        spreads = [] if why else [_spread(column, measured) for column in told["columns"]]
-        found.append(
-            Line(contender=contender, kind=rows[0]["kind"], spreads=spreads, remark="; ".join(remarks), why=why)
-        )
-    return sorted(found, key=lambda line: _place(line, first["better"]))
+        why = next((row["why"] for row in rows if "why" in row and (row["case"] or not measured)), "")
+        if not measured and not why:
+            continue
+        remarks = dict.fromkeys([*(row.get("remark", "") for row in rows), why])
+        spreads = [_spread(column, measured) for column in shown] if measured else []
+        remark = "; ".join(filter(None, remarks))
+        found.append(Line(contender=contender, kind=rows[0]["kind"], spreads=spreads, remark=remark))
+    return sorted(found, key=lambda line: _place(line, shown[0]["better"] if shown else ""))
 
 
 def as_markdown(document: Document) -> str:
@@ -102,19 +107,22 @@ def as_markdown(document: Document) -> str:
 
 def table(told: Chapter, case: str) -> list[str]:
     """A Markdown table: medians (least to most), and how many times ours the first figure is."""
-    columns = told["columns"]
-    found = lines(told, case)
+    shown, found = columns(told, case), lines(told, case)
+    compared = bool(shown) and bool(shown[0]["better"])
     ours = next((line["spreads"][0].median for line in found if line["kind"] == "ours" and line["spreads"]), None)
-    has_remarks = any(line["remark"] or line["why"] for line in found)
-    head = ["", columns[0]["title"], "to ours", *(column["title"] for column in columns[1:])]
-    rows = [[*head, *(["remark"] if has_remarks else [])]]
+    rows = []
     for line in found:
-        cells = [_shown(spread, column["digits"]) for spread, column in zip(line["spreads"], columns, strict=False)]
-        cells = cells or ["not raced", *([""] * (len(columns) - 1))]
-        times = f"{line['spreads'][0].median / ours:.2f} x" if ours and line["spreads"] else ""
-        remark = [line["why"].splitlines()[0] if line["why"] else line["remark"]] if has_remarks else []
-        rows.append([_named(line), cells[0], times, *cells[1:], *(each.replace("|", "\\|") for each in remark)])
-    return aligned(rows, texts=(0, len(head)))
+        cells = [_shown(spread, column["digits"]) for spread, column in zip(line["spreads"], shown, strict=False)]
+        cells = cells or [_NOT_RACED, *([""] * (len(shown) - 1))]
+        if compared:
+            cells.insert(1, f"{line['spreads'][0].median / ours:.2f} x" if ours and line["spreads"] else "")
+        rows.append([_named(line), *cells, _one_line(line["remark"])])
+    titles = [column["title"] for column in shown] or [""]
+    if compared:
+        titles.insert(1, "to ours")
+    rows.insert(0, ["", *titles, "remark" if any(row[-1] for row in rows) else ""])
+    texts = (0, len(titles) + 1)
+    return aligned(rows if rows[0][-1] else [row[:-1] for row in rows], texts=texts)
 
 
 def aligned(rows: Sequence[Sequence[str]], *, texts: Container[int] = (0,)) -> list[str]:
@@ -146,11 +154,15 @@ def _named(line: Line) -> str:
     return {"ours": f"**{line['contender']}**", "limit": f"_{line['contender']}_"}.get(line["kind"], line["contender"])
 
 
+def _one_line(text: str) -> str:
+    return text.partition("\n")[0].replace("|", "\\|")
+
+
 def _place(line: Line, better: str) -> tuple[int, float]:
     if not line["spreads"]:
         return 3, 0.0
     first = line["spreads"][0].median
-    return ("ours", "peer", "limit").index(line["kind"]), first if better == "less" else -first
+    return ("ours", "peer", "limit").index(line["kind"]), {"less": first, "more": -first}.get(better, 0.0)
 
 
 def _shown(spread: Spread, digits: int) -> str:

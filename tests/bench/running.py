@@ -81,8 +81,14 @@ class Running:
         return cpu_seconds(self.pid)
 
     def peak_memory(self) -> int:
-        """Bytes: the most that each process of the tree had resident, added up."""
+        """Bytes: the most that each process of the tree had resident, added up; ever, or since `forget_peak`."""
         return sum(_peak(pid) for pid in tree(self.pid))
+
+    def forget_peak(self) -> None:
+        """From now on, peak memory is that of the time to come."""
+        for pid in tree(self.pid):
+            with suppress(OSError):  # one that has just ended
+                Path(f"/proc/{pid}/clear_refs").write_text("5")
 
     @contextmanager
     def measured(self) -> Iterator[Used]:
@@ -106,6 +112,15 @@ class Running:
     def wait_for_port(self, port: int, *, seconds: float = 60.0) -> None:
         """Returns when it accepts connections there; Broken otherwise."""
         self.wait_until(lambda: is_open(port), f"listening on {port}", seconds=seconds)
+
+    def wait_for_end(self, seconds: float) -> None:
+        """Returns when it has ended by itself with 0; Broken otherwise."""
+        try:
+            code = self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise Broken(f"has not ended within {seconds:.0f} s\n{self.last_lines()}") from None
+        if code:
+            raise Broken(f"ended with {code}\n{self.last_lines()}")
 
     def last_lines(self, count: int = 12) -> str:
         with self.log.open(encoding="utf-8", errors="replace") as lines:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from deploy.sandbox.part import PartName
+
 from .contender import Contender, Unavailable
 from .rounds import Absent, Row
 from .running import Command
@@ -21,14 +23,15 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A figure of the table. `unit` is part of its title; `better` says which way is ahead.
+    """A figure of the table, whose unit is in its title. `better` says which way is ahead; empty, neither is.
 
-    `factor` is from the measured unit to the one that is shown, `digits` are those behind the point.
+    A case's table has the columns of the figures that were measured in it. `factor` is from the measured unit to the
+    one that is shown, `digits` are those behind the point.
     """
 
     figure: str
     title: str
-    better: Literal["less", "more"]
+    better: Literal["less", "more", ""]
     digits: int = 0
     factor: float = 1.0
 
@@ -37,7 +40,8 @@ class Column:
 class Suite:
     """A chapter of RESULTS.md, with a table for each case. `about` is Markdown: what is measured, and how.
 
-    Contenders are compared by the first column; the README has a chart of it, for the case that `charted` names.
+    Contenders are compared by a table's first column; the README has a chart of it, for the case that `charted` names.
+    `needs` are the parts of the sandbox that it wants.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Suite:
     columns: tuple[Column, ...]
     run: Callable[[World, Options], Iterator[Row]]
     charted: str = ""
+    needs: tuple[PartName, ...] = ("kafka", "registry")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

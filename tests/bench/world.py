@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from deploy.sandbox import FREE_PORTS, Sandbox
+from deploy.sandbox.part import PartName
 from deploy.topics.cluster import admin_client, create
 from deploy.topics.declared import apply, plan
 from deploy.topics.differences import MissingTopic
@@ -32,16 +33,17 @@ VERIFY_TOKEN = "bench-verify-token"
 class World:
     """Lives in `folder`, with every log. Use it as a context: its sandbox ends with it."""
 
-    def __init__(self, folder: Path, say: Say) -> None:
+    def __init__(self, folder: Path, say: Say, needs: Collection[PartName] = ("kafka", "registry")) -> None:
         self.folder = folder
         self.say = say
+        self._needs = needs
         self.sandbox = Sandbox(folder / "sandbox", FREE_PORTS)
         self._numbers = count(1)
         self._reader: Reader | None = None
 
     def __enter__(self) -> Self:
-        self.say("starting Kafka and the registry")
-        self.sandbox.up(("kafka", "registry"))
+        self.say(f"starting {' and '.join(self._needs)}")
+        self.sandbox.up(self._needs)
         return self
 
     def __exit__(
@@ -69,9 +71,20 @@ class World:
     def topic(self, partitions: int = 6) -> str:
         """A new topic of no declaration, for peers."""
         name = f"{self.prefix()}topic"
-        missing = MissingTopic(name=name, partitions=partitions, replication=1, config=_TOPIC)
-        create(admin_client(self.kafka()), [missing])
+        self.create(name, partitions)
         return name
+
+    def create(self, topic: str, partitions: int) -> None:
+        """Makes a topic of a name that was never used."""
+        missing = MissingTopic(name=topic, partitions=partitions, replication=1, config=_TOPIC)
+        create(admin_client(self.kafka()), [missing])
+
+    def delete(self, prefix: str) -> None:
+        """Every topic under a prefix, so that what was written does not pile up on the disk."""
+        cluster = admin_client(self.kafka())
+        names = [name for name in cluster.list_topics(timeout=15).topics if name.startswith(prefix)]
+        for done in cluster.delete_topics(names).values() if names else ():
+            done.result(15)
 
     def declared_topics(
         self, prefix: str, *, partitions: int | None = None, mappings: tuple[MappingFile, ...] = ()

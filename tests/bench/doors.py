@@ -1,0 +1,62 @@
+"""Every door that is raced, and how one is started for a topic of its own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ingest.records import RAW
+from tests.door import create_topics
+
+from .contender import Contender
+from .running import Running, free_port
+from .sender import takes_leads
+from .suite import Ready
+from .world import APP_SECRET, World
+
+PARTITIONS = 12  # of raw, as declared
+SECONDS_TO_START = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """One that takes leads on `port` and writes them to `topic`."""
+
+    running: Running
+    port: int
+    topic: str
+
+
+@contextmanager
+def opened(each: Ready, world: World) -> Iterator[Door]:
+    """A door over topics that nobody else writes to; they are deleted when it is closed.
+
+    Broken when it does not take a lead within a minute.
+    """
+    prefix, port = world.prefix(), free_port()
+    topic = f"{prefix}{RAW}"
+    if each.contender.kind == "ours":
+        create_topics(world.kafka(prefix))
+    else:
+        world.create(topic, PARTITIONS)
+    environment = world.settings(prefix) | {
+        "INGEST_PORT": str(port),
+        "PORT": str(port),
+        "TOPIC": topic,
+        "APP_SECRET": APP_SECRET,
+    }
+    with world.start(each.command, each.contender.key, environment) as running:
+        running.wait_until(lambda: takes_leads(port), "a signed lead is answered 200", seconds=SECONDS_TO_START)
+        yield Door(running=running, port=port, topic=topic)
+    world.delete(prefix)
+
+
+def ours(world: World) -> Contender:
+    """The webhook service, as a user starts it."""
+    return Contender(
+        key="leadstream",
+        name="leadstream serve",
+        kind="ours",
+        made_of="aiohttp, confluent-kafka",
+        promises="acks=all, idempotent, one batch in flight; every limit of the door",
+        prepare=lambda _: world.ours("serve"),
+    )

@@ -1,0 +1,80 @@
+"""Who posts: the load generator of peers/go as suites run it, and a single signed POST to see whether a door is up."""
+
+import hmac
+import json
+import subprocess
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TypedDict
+
+from .contender import Build, Say
+from .running import Broken, Command
+from .world import APP_SECRET
+
+PATH = "/webhook"
+_BUILD = Build(
+    name="load",
+    sources=Path(__file__).parent / "peers" / "go",
+    steps=(("go", "build", "-o", "load-generator", "./load"),),
+    tools={"go": "apt-get install golang, or https://go.dev/dl"},
+)
+_PROBE = (
+    b'{"object":"page","entry":[{"id":"100","time":1728000000,"changes":[{"field":"leadgen","value":'
+    b'{"leadgen_id":"1","page_id":"100","form_id":"1","created_time":1728000000}}]}]}'
+)
+
+
+class Told(TypedDict):
+    """What became of the POSTs; times are milliseconds, of those answered 200."""
+
+    posts: int
+    status: dict[str, int]
+    changes_accepted: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+    errors: int
+    cpu_seconds: float
+
+
+class Sender:
+    """The load generator, built; Unavailable where it cannot be."""
+
+    def __init__(self, say: Say) -> None:
+        self._program = _BUILD.folder(say) / "load-generator"
+
+    def post(self, port: int, *, within: float, **flags: object) -> Told:
+        """Runs it to its end, `flags` as its own; Broken when it does not end within so many seconds more than told."""
+        command = self.command(port, **flags)
+        try:
+            done = subprocess.run(command.arguments, capture_output=True, text=True, timeout=within, check=False)
+        except subprocess.TimeoutExpired:
+            raise Broken(f"its POSTs were not all answered within {within:.0f} s") from None
+        if done.returncode:
+            raise Broken(f"could not be posted to: {done.stderr.strip()}")
+        told: Told = json.loads(done.stdout)
+        return told
+
+    def command(self, port: int, **flags: object) -> Command:
+        """How it is started in the background; its one line of JSON goes to standard output."""
+        given = {"url": webhook(port), "secret": APP_SECRET, **flags}
+        arguments = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+        return Command(arguments=(str(self._program), *arguments))
+
+
+def webhook(port: int) -> str:
+    return f"http://127.0.0.1:{port}{PATH}"
+
+
+def takes_leads(port: int) -> bool:
+    """Whether a door at a port of ours answers 200 to one signed lead (of id 1)."""
+    signature = "sha256=" + hmac.digest(APP_SECRET.encode(), _PROBE, "sha256").hex()
+    said = {"X-Hub-Signature-256": signature, "Content-Type": "application/json"}
+    asked = urllib.request.Request(webhook(port), _PROBE, said)  # noqa: S310  a loopback port of ours
+    try:
+        with urllib.request.urlopen(asked, timeout=10) as answer:  # noqa: S310  the same
+            return bool(answer.status == 200)
+    except OSError:  # an HTTPError is one too
+        return False

@@ -16,6 +16,8 @@ import phonenumbers
 import pycountry
 from email_validator import EmailNotValidError, validate_email
 
+from processors.lead import plain
+
 Code = Literal["invalid", "ambiguous", "no-region", "region-guessed", "several", "dummy"]
 
 _YEAR_FIRST = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})(?:T.*)?")
@@ -81,8 +83,11 @@ _recent = lru_cache(maxsize=128)
 @_recent
 def email(raw: str) -> tuple[str | None, Code | None]:
     """An address of valid syntax; no DNS is asked."""
+    typed = raw.strip()
+    if usual := plain.email(typed):
+        return usual, None
     try:
-        return validate_email(raw.strip(), check_deliverability=False).normalized, None
+        return validate_email(typed, check_deliverability=False).normalized, None
     except EmailNotValidError:
         return None, "invalid"
 
@@ -94,6 +99,8 @@ def phone(raw: str, *, answered: str | None, guessed: str | None) -> tuple[str |
     A number that names its country need only have a possible length, since numbering plans grow; one that is read in
     the way of some country must be valid there, and may have only one such reading.
     """
+    if usual := plain.phone(raw):
+        return usual, None
     international = _parse(raw, None)
     if international is not None:
         possible = phonenumbers.is_possible_number(international)

@@ -1,0 +1,74 @@
+"""The usual e-mail address and telephone number, read as the libraries read them, or not at all. Performs no I/O.
+
+Nearly every answer is one of these, and the libraries look at each of its characters in turn, in thirty times as long.
+None is whatever they have to decide, which is all that may be invalid too; a property test holds both to them.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+import phonenumbers
+from email_validator import EmailNotValidError, validate_email
+from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES, EMAIL_MAX_LENGTH
+
+_MAILBOX = re.compile(r"([A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*)@([A-Za-z0-9.-]+)")
+_LOWERED = frozenset(CASE_INSENSITIVE_MAILBOX_NAMES)
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+
+
+def email(raw: str) -> str | None:
+    """Of a mailbox and a domain in plain letters: the address, its domain in lower case."""
+    if len(raw) > EMAIL_MAX_LENGTH or not (found := _MAILBOX.fullmatch(raw)):
+        return None
+    mailbox, domain = found.groups()
+    known = _domain(domain)
+    return f"{mailbox}@{known}" if known is not None and mailbox.lower() not in _LOWERED else None
+
+
+def phone(raw: str) -> str | None:
+    """Of a number that is in E.164 already, of a length that its country has: the number itself."""
+    if not _E164.fullmatch(raw) or not (plan := _plan(raw[1:4])):
+        return None
+    national = raw[plan.begins :]
+    # A leading zero may be part of the number, and a prefix may have to go.
+    stays = national[0] != "0" and not (plan.prefix and plan.prefix.match(national))
+    return raw if stays and len(national) in plan.lengths else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """A country's numbers: where they begin behind a + and its code, what may stand before them, how long they are."""
+
+    begins: int
+    prefix: re.Pattern[str] | None
+    lengths: frozenset[int]
+
+
+@lru_cache(maxsize=1024)
+def _domain(domain: str) -> str | None:
+    """As the library writes it; None where it refuses it, or writes it in other letters and so of another length."""
+    try:
+        found = validate_email(f"a@{domain}", check_deliverability=False).domain
+    except EmailNotValidError:
+        return None
+    return found if found == domain.lower() else None
+
+
+@cache
+def _plan(digits: str) -> _Plan | None:
+    """Of the country whose calling code the first three digits of a number begin with; None where there is none."""
+    for length in (1, 2, 3):
+        code = int(digits[:length])
+        if code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
+            region = phonenumbers.region_code_for_country_code(code)
+            known = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, region)
+            if known is None or known.general_desc is None:
+                return None
+            prefix, numbers = known.national_prefix_for_parsing, known.general_desc
+            return _Plan(
+                begins=1 + length,
+                prefix=re.compile(prefix) if prefix else None,
+                lengths=frozenset((*numbers.possible_length, *numbers.possible_length_local_only)),
+            )
+    return None

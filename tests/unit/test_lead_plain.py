@@ -1,0 +1,79 @@
+"""What is read without the libraries is read as they read it."""
+
+import phonenumbers
+import pytest
+from email_validator import EmailNotValidError, validate_email
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from processors.lead import plain
+
+
+def as_the_library_reads_the_address(raw: str) -> str | None:
+    try:
+        return validate_email(raw, check_deliverability=False).normalized
+    except EmailNotValidError:
+        return None
+
+
+def as_the_library_reads_the_number(raw: str) -> str | None:
+    try:
+        number = phonenumbers.parse(raw, None)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_possible_number(number):
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+@pytest.mark.parametrize("raw", ["joe@example.com", "Joe.Doe+ads_2@mail-1.Example.CO.uk", "1@2.de"])
+def test_an_address_in_plain_letters_needs_no_library(raw: str) -> None:
+    assert plain.email(raw) == as_the_library_reads_the_address(raw)
+
+
+_MAILBOXES = st.one_of(
+    st.sampled_from(["joe", "Info", "postmaster", "a.b", ".a", "a..b", "o'hara", '"joe"', "josé", "x" * 250, ""]),
+    st.text("aZ0._+-@\"<'é ", max_size=70),
+)
+_LABELS = st.one_of(
+    st.sampled_from(["example", "com", "DE", "test", "local", "xn--mnchen-3ya", "xn--a", "ab--c", "x" * 63, "y" * 64]),
+    st.text("aZ0-é\u0301_ ", max_size=5),
+)
+
+
+@given(_MAILBOXES, st.lists(_LABELS, max_size=5).map(".".join))
+@example("sales", "Example.com")
+@example("joe", "@example.com")
+@example("x" * 242, "example.com")
+@example("x" * 243, "example.com")
+@example("x" * 232, "xn--mnchen-3ya.de")
+def test_an_address_is_read_as_the_library_reads_it_or_not_at_all(mailbox: str, domain: str) -> None:
+    raw = f"{mailbox}@{domain}"
+    assert plain.email(raw) in (None, as_the_library_reads_the_address(raw))
+
+
+@pytest.mark.parametrize("raw", ["+4915112345678", "+14155552671", "+393331234567", "+8613812345678", "+97150123456"])
+def test_a_number_in_e164_needs_no_library(raw: str) -> None:
+    assert plain.phone(raw) == as_the_library_reads_the_number(raw)
+
+
+_CODES = st.sampled_from(sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)).map(str)
+_NATIONAL = st.text("0123456789", max_size=15)
+_PREFIXED = st.tuples(st.sampled_from(["0", "00", "1", "8", "9", "15", "0150", "044", "1150"]), _NATIONAL).map("".join)
+
+
+@given(st.tuples(st.one_of(_CODES, st.just("999"), st.just("0")), st.one_of(_NATIONAL, _PREFIXED)).map("".join))
+@example("49015112345678")
+@example("5491123456789")
+@example("5211234567890")
+@example("390612345678")
+@example("4915112345678\n")
+@example("13105551")
+def test_a_number_is_read_as_the_library_reads_it_or_not_at_all(digits: str) -> None:
+    number = f"+{digits}"
+    assert plain.phone(number) in (None, as_the_library_reads_the_number(number))
+
+
+@given(st.text("+0123456789 ()-/x;٣", max_size=20))
+def test_what_is_written_otherwise_is_read_as_the_library_reads_it_or_not_at_all(raw: str) -> None:
+    assert plain.phone(raw) in (None, as_the_library_reads_the_number(raw))

@@ -37,6 +37,10 @@ check: .venv/installed ## ruff, mypy, the import rule, unit and contract tests
 chaos: .venv/installed ## every experiment of tests/chaos in its long form, and a table of what was seen
 	@CHAOS=long $(PYTEST) -q tests/chaos
 
+.PHONY: bench
+bench: .venv/installed ## leadstream beside its peers and the limits, in one run; tests/bench/RESULTS.md
+	@$(RUN)python -m tests.bench
+
 .PHONY: wheel
 wheel: .venv/installed ## build the distribution and try it in an empty environment outside the checkout
 	@sh deploy/try_wheel.sh "$(UV)"

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import door
+from .chart import as_svg
 from .machine import machine
 from .results import Document, as_markdown, chapter
 from .rounds import Absent
@@ -56,6 +57,8 @@ def _run(suite: Suite, folder: Path, options: Options, out: Path) -> None:
     document = {each.name: document[each.name] for each in SUITES if each.name in document}
     results.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (out / "RESULTS.md").write_text(as_markdown(document), encoding="utf-8")
+    if drawn := as_svg(document[suite.name]):
+        (out / f"chart-{suite.name}.svg").write_text(drawn, encoding="utf-8")
 
 
 def _say(line: str) -> None:

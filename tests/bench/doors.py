@@ -50,13 +50,17 @@ def opened(each: Ready, world: World) -> Iterator[Door]:
     world.delete(prefix)
 
 
+# Room for 64 deliveries of 1,000 changes at once; no peer bounds what it holds in memory, nor gives up before ten seconds.
+_ROOM = {"INGEST_MAX_IN_FLIGHT": str(384 * 2**20), "INGEST_ACK_TIMEOUT": "8"}
+
+
 def ours(world: World) -> Contender:
-    """The webhook service, as a user starts it."""
+    """The webhook service, as a user starts it who expects such loads."""
     return Contender(
         key="leadstream",
         name="leadstream serve",
         kind="ours",
         made_of="aiohttp, confluent-kafka",
         promises="acks=all, idempotent, one batch in flight; every limit of the door",
-        prepare=lambda _: world.ours("serve"),
+        prepare=lambda _: world.ours("serve").with_environment(**_ROOM),
     )

@@ -26,6 +26,10 @@ import (
 	"time"
 )
 
+// refusedPause is how long a connection waits after a refusal, as Meta does not come again at once either: else the cost
+// of what a door accepts would be that of refusals in a hot loop.
+const refusedPause = 100 * time.Millisecond
+
 type options struct {
 	target      *url.URL
 	connections int
@@ -191,6 +195,9 @@ func (c *connection) work(chosen options, requests [][]byte, next *atomic.Int64,
 		}
 		status := c.post(requests[number%len(requests)])
 		outcomes = append(outcomes, outcome{number: number, at: at, took: time.Since(at), status: status})
+		if status != http.StatusOK {
+			time.Sleep(refusedPause)
+		}
 	}
 }
 
@@ -198,7 +205,6 @@ func (c *connection) work(chosen options, requests [][]byte, next *atomic.Int64,
 func (c *connection) post(request []byte) int {
 	if c.conn == nil {
 		if c.open() != nil {
-			time.Sleep(10 * time.Millisecond) // a door that is down must not be asked in a hot loop
 			return 0
 		}
 	}

@@ -6,13 +6,23 @@ from dataclasses import dataclass
 from . import honest
 from .contender import Contender
 from .doors import Door, opened, ours
+from .limits import door_alone
+from .peers.python import contenders as python
 from .rounds import Absent, Figures, Measurement, Row, turns
-from .running import Broken
-from .sender import Sender, Told
+from .running import Broken, Command
+from .sender import Sender, Told, body
 from .suite import Column, Options, Ready, Suite, prepared
-from .world import World
+from .world import APP_SECRET, World
 
-PEERS: tuple[Contender, ...] = ()
+PEERS = (python.AIOHTTP, python.AIOHTTP_UVLOOP)
+LIMIT = Contender(
+    key="limit",
+    name="HMAC and parse alone",
+    kind="limit",
+    made_of="hmac, orjson",
+    promises="nothing: the signature and the JSON of each body, in a loop",
+    prepare=lambda _: Command(arguments=()),
+)
 _FEW = 64
 
 ABOUT = """
@@ -22,7 +32,7 @@ round each door is started anew and goes through the cases from the smallest on:
 that are timed, or more, until every POST is answered. Memory is the most that was resident in the case. What was
 answered 200 is counted on the topic.
 
-First all doors are tried for honesty, at once: 300 POSTs a second each, while the broker is stopped for seven seconds
+First all doors are tried for honesty, at once: 300 POSTs a second each, while the broker is stopped for twelve seconds
 (SIGSTOP), and while it is killed (SIGKILL) and started again. _Lost_ were answered 200 and are not on the topic;
 _stored again_ are records beyond one for each lead. A door that loses is not raced.
 """
@@ -56,6 +66,7 @@ def run(world: World, options: Options) -> Iterator[Row]:
     for number, order in turns(ready, options.rounds):
         for each in order:
             yield from race.through(each, number)
+        yield from race.alone(number)
 
 
 class _Race:
@@ -77,6 +88,18 @@ class _Race:
                     yield Measurement(case=at.name, by=each.contender, round=number, figures=figures, remark=remark)
         except Broken as broken:
             yield Absent(case=at.name, by=each.contender, why=f"round {number}: {broken}")
+
+    def alone(self, number: int) -> Iterator[Row]:
+        """The limit in each case; a connection more costs it nothing."""
+        for case in self._cases:
+            seconds = 0.5 * self._shorter
+            did = door_alone(body(case.changes), secret=APP_SECRET, changes=case.changes, seconds=seconds)
+            figures = {
+                "cpu": did.cpu_seconds / did.done,
+                "per_cpu": did.done / did.cpu_seconds,
+                "rate": did.done / did.seconds,
+            }
+            yield Measurement(case=case.name, by=LIMIT, round=number, figures=figures)
 
     def _measured(self, door: Door, case: _Case) -> tuple[Figures, str]:
         # With few connections: all those of the largest case are half a million changes by themselves.

@@ -50,7 +50,7 @@ def opened(each: Ready, world: World) -> Iterator[Door]:
     world.delete(prefix)
 
 
-# Room for 64 deliveries of 1,000 changes at once; no peer bounds what it holds in memory, nor gives up before ten seconds.
+# Room for 64 deliveries of 1,000 changes; no peer bounds what it holds in memory, nor gives up before ten seconds.
 _ROOM = {"INGEST_MAX_IN_FLIGHT": str(384 * 2**20), "INGEST_ACK_TIMEOUT": "8"}
 
 

@@ -30,7 +30,7 @@ COLUMNS = (
 _RATE = 300  # POSTs a second for each door, of one change
 _CONNECTIONS = 32
 _BEFORE, _AFTER = 2.0, 3.0  # seconds of peace
-_HANGS = 7.0  # seconds: longer than our door waits for an acknowledgement
+_HANGS = 12.0  # seconds: longer than any of the doors waits for an acknowledgement
 _POSTS = round(_RATE * (_BEFORE + _HANGS + _AFTER))
 
 

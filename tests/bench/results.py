@@ -1,5 +1,6 @@
 """What a run ends with: a document of every round, kept as JSON, and the tables that are written from it."""
 
+import math
 from collections.abc import Container, Iterable, Sequence
 from typing import TypedDict
 
@@ -166,12 +167,15 @@ def _place(line: Line, better: str) -> tuple[int, float]:
 
 
 def _shown(spread: Spread, digits: int) -> str:
+    if math.isnan(spread.median):  # a limit has no memory of its own, for one
+        return ""
     median, low, high = (f"{value:,.{digits}f}" for value in (spread.median, spread.low, spread.high))
     return f"{median} ({low} to {high})" if low != high else median
 
 
 def _spread(column: ColumnOut, measured: Sequence[dict[str, float]]) -> Spread:
-    return Spread.of([figures[column["figure"]] * column["factor"] for figures in measured])
+    values = [figures[column["figure"]] * column["factor"] for figures in measured if column["figure"] in figures]
+    return Spread.of(values or [math.nan])
 
 
 def _column(column: Column) -> ColumnOut:

@@ -13,15 +13,12 @@ from .running import Broken, Command
 from .world import APP_SECRET
 
 PATH = "/webhook"
+_TIME = 1728000000  # unix seconds, as long as now
 _BUILD = Build(
     name="load",
     sources=Path(__file__).parent / "peers" / "go",
     steps=(("go", "build", "-o", "load-generator", "./load"),),
     tools={"go": "apt-get install golang, or https://go.dev/dl"},
-)
-_PROBE = (
-    b'{"object":"page","entry":[{"id":"100","time":1728000000,"changes":[{"field":"leadgen","value":'
-    b'{"leadgen_id":"1","page_id":"100","form_id":"1","created_time":1728000000}}]}]}'
 )
 
 
@@ -68,11 +65,28 @@ def webhook(port: int) -> str:
     return f"http://127.0.0.1:{port}{PATH}"
 
 
+def body(changes: int) -> bytes:
+    """A delivery as the load generator makes them, at most ten changes of a page in an entry."""
+    entries = [
+        {"id": page, "time": _TIME, "changes": [_change(lead, page) for lead in range(first, min(first + 10, changes))]}
+        for first in range(0, changes, 10)
+        if (page := str(10**14 + first // 10 % 100))
+    ]
+    return json.dumps({"object": "page", "entry": entries}, separators=(",", ":")).encode()
+
+
+def _change(lead: int, page: str) -> dict[str, object]:
+    value = {"leadgen_id": str(lead + 1), "page_id": page, "form_id": str(3 * 10**14)}
+    value |= {"adgroup_id": str(5 * 10**14), "ad_id": str(5 * 10**14)}
+    return {"field": "leadgen", "value": value | {"created_time": _TIME}}
+
+
 def takes_leads(port: int) -> bool:
     """Whether a door at a port of ours answers 200 to one signed lead (of id 1)."""
-    signature = "sha256=" + hmac.digest(APP_SECRET.encode(), _PROBE, "sha256").hex()
+    probe = body(1)
+    signature = "sha256=" + hmac.digest(APP_SECRET.encode(), probe, "sha256").hex()
     said = {"X-Hub-Signature-256": signature, "Content-Type": "application/json"}
-    asked = urllib.request.Request(webhook(port), _PROBE, said)  # noqa: S310  a loopback port of ours
+    asked = urllib.request.Request(webhook(port), probe, said)  # noqa: S310  a loopback port of ours
     try:
         with urllib.request.urlopen(asked, timeout=10) as answer:  # noqa: S310  the same
             return bool(answer.status == 200)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         only=frozenset(filter(None, asked.only.split(","))),
     )
     chosen = [suite for suite in SUITES if not asked.suite or suite.name in asked.suite]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # else what was started would outlive us
     asked.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="leadstream-bench-", ignore_cleanup_errors=True) as folder:
         for suite in chosen:

@@ -8,7 +8,7 @@ again may have both.
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from .contender import Contender
 from .doors import Door, opened
 from .rounds import Absent, Measurement, Row
 from .running import Broken, Running
-from .sender import Sender
+from .sender import PROBE, Sender
 from .suite import Column, Ready
 from .world import World
 
@@ -31,15 +31,18 @@ _RATE = 300  # POSTs a second for each door, of one change
 _CONNECTIONS = 32
 _BEFORE, _AFTER = 2.0, 3.0  # seconds of peace
 _HANGS = 12.0  # seconds: longer than any of the doors waits for an acknowledgement
+_PATIENCE = 90.0  # seconds for a door that is behind; 3,000 POSTs are nothing to one that is well
 _POSTS = round(_RATE * (_BEFORE + _HANGS + _AFTER))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
+    """A door under load: its sender, and the file in which that writes the leads that were answered 200."""
+
     contender: Contender
     door: Door
     sender: Running
-    ids: Path
+    promised: Path
 
 
 def check(ready: Sequence[Ready], world: World, sender: Sender) -> Iterator[Row]:
@@ -57,34 +60,40 @@ def _under(
     case: str, trouble: Callable[[World], None], ready: Sequence[Ready], world: World, sender: Sender
 ) -> Iterator[Row]:
     with ExitStack() as stack:
-        asked = []
+        doors = []
         for each in ready:
             try:
-                door = stack.enter_context(opened(each, world))
+                doors.append((each.contender, stack.enter_context(opened(each, world))))
             except Broken as broken:
                 yield Absent(case=case, by=each.contender, why=str(broken))
-                continue
-            ids = world.folder / f"{case.rsplit(maxsplit=1)[-1]}-{each.contender.key}.ids"
-            command = sender.command(
-                door.port, connections=_CONNECTIONS, rate=_RATE, posts=_POSTS, timeout="20s", ids=ids
-            )
-            running = stack.enter_context(world.start(command, f"load-{each.contender.key}"))
-            asked.append(_Asked(contender=each.contender, door=door, sender=running, ids=ids))
+        asked = [stack.enter_context(_under_load(by, door, world, sender)) for by, door in doors]
         time.sleep(_BEFORE)  # into the middle of it
         trouble(world)
         for one in asked:
-            one.sender.wait_for_end(60)
-            yield Measurement(case=case, by=one.contender, round=1, figures=_counted(one, world))
+            try:
+                one.sender.wait_for_end(_PATIENCE)
+                yield Measurement(case=case, by=one.contender, round=1, figures=_counted(one, world))
+            except Broken as broken:
+                yield Absent(case=case, by=one.contender, why=f"does not answer again: {broken}")
+
+
+@contextmanager
+def _under_load(by: Contender, door: Door, world: World, sender: Sender) -> Iterator[_Asked]:
+    promised = world.folder / f"{door.topic}.promised"
+    load = sender.command(door.port, connections=_CONNECTIONS, rate=_RATE, posts=_POSTS, timeout="20s", ids=promised)
+    with world.start(load, f"load-{by.key}") as running:
+        yield _Asked(contender=by, door=door, sender=running, promised=promised)
 
 
 def _counted(asked: _Asked, world: World) -> dict[str, float]:
     told = json.loads(asked.sender.last_lines(1))
-    promised = set(asked.ids.read_text().split())
-    stored = [str(json.loads(record.value or b"")["value"]["leadgen_id"]) for record in world.read(asked.door.topic)]
+    promised = set(asked.promised.read_text().split())
+    found = [str(json.loads(record.value or b"")["value"]["leadgen_id"]) for record in world.read(asked.door.topic)]
+    stored = [lead for lead in found if lead != PROBE]
     kept = set(stored)
     return {
         "promised": len(promised),
-        "stored": len(kept - {"1"}),  # the lead by which it was seen to be up
+        "stored": len(kept),
         "lost": len(promised - kept),
         "again": len(stored) - len(kept),
         "refused": told["posts"] - len(promised),

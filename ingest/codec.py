@@ -8,6 +8,7 @@ No text of an error here quotes a record: its fields are answers of people.
 
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from io import BytesIO
 from typing import Any, Generic, TypeVar, cast
 
@@ -17,6 +18,7 @@ from fastavro.schema import SchemaParseException
 from fastavro.validation import validate
 
 import schemas
+from ingest.compiled import NOT_PLAIN, compile_writer
 
 Record = TypeVar("Record", bound=Mapping[str, object])
 
@@ -64,11 +66,15 @@ class Codec(Generic[Record]):
         self._fields = cast("list[dict[str, Any]]", schema["fields"])  # Any: Avro's JSON is as it is
         self._schema = fastavro.parse_schema(dict(schema))
         self._head = _FRAME.pack(_MAGIC, schema_id)
+        self._write = compile_writer(schema, self._head)
         # None: written as we write, so that nothing has to be resolved.
         self._writers: dict[int, fastavro.types.Schema | None] = {schema_id: None}
 
     def encode(self, record: Record) -> bytes:
         """The framed record. A field that is missing or unknown raises `DoesNotFit`, as does a wrong type."""
+        if self._write is not None:
+            with suppress(*NOT_PLAIN):  # what fastavro has to decide on, and to tell what is wrong with
+                return self._write(record)
         out = BytesIO()
         out.write(self._head)
         try:

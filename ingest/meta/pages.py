@@ -36,6 +36,10 @@ class PageAccess:
     token: SecretStr
     app_id: str | None = None
 
+    def __hash__(self) -> int:
+        # What is known of a page is looked up several times for each of its leads.
+        return hash(self.page_id)
+
 
 class Pages:
     """The pages we may read, as the file has them now. Reads small local files; `clock` is rising seconds."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 from pydantic import SecretStr
@@ -49,7 +49,7 @@ def answer(parsed: object) -> Answer:
 
 
 def test_a_token_is_asked_about_with_the_apps_own_in_a_body() -> None:
-    posted = ask_batch([(ask_token(TOKEN), app_key("7", SECRET))])
+    posted = dict(parse_qsl(ask_batch([(ask_token(TOKEN), app_key("7", SECRET))])))
     [item] = json.loads(posted["batch"])
     parts = urlsplit(item["relative_url"])
     assert (item["method"], parts.path) == ("GET", "debug_token")
@@ -64,11 +64,11 @@ def test_a_token_is_asked_about_with_the_apps_own_in_a_body() -> None:
 def test_a_batch_is_opened_by_the_key_that_is_given_for_it() -> None:
     """Meta answers nothing of a batch that a dead token opens."""
     ask = (ask_lead_access("1"), Key(token=TOKEN))
-    posted = ask_batch([ask], opened_by=app_key("7", SECRET))
+    posted = dict(parse_qsl(ask_batch([ask], opened_by=app_key("7", SECRET))))
     assert posted["access_token"] == "7|app secret"
     assert posted["appsecret_proof"] == appsecret_proof(APP_TOKEN, SECRET)
     assert "access_token=inspected" in json.loads(posted["batch"])[0]["relative_url"]
-    assert ask_batch([ask])["access_token"] == "inspected"
+    assert dict(parse_qsl(ask_batch([ask])))["access_token"] == "inspected"
 
 
 def test_what_is_asked_about_a_token_does_not_show_it() -> None:

@@ -199,6 +199,30 @@ def test_a_batch_is_read_in_the_order_it_was_asked() -> None:
     assert over.regain_after == 120.0
 
 
+def test_an_item_that_is_no_unicode_costs_no_other_and_the_digits_of_a_long_id_stay() -> None:
+    long = '{"id":"1","form_id":184467440737095516170}'
+    items: list[Json] = [{"code": 200, "body": '{"id":"1","x":"\ud800"}'}, {"code": 200, "body": long}]
+    [_, found] = read_batch(200, {}, json.dumps(items).encode(), asks("1", "1"))
+    [_, same] = read_batch(200, {}, json.dumps([None, items[1]]).encode(), asks("1", "1"))
+
+    assert isinstance(found, Answer)
+    assert found.parsed["form_id"] == 184467440737095516170
+    assert same == found
+
+
+def test_an_item_says_itself_what_it_uses_up_and_its_batch_the_rest() -> None:
+    told: list[Json] = [{"name": "X-App-Usage", "value": '{"call_count":7}'}, {"name": "Date", "value": "nonsense"}]
+    items: list[Json] = [{"code": 200, "headers": told, "body": '{"id":"1"}'}, {"code": 200, "body": '{"id":"2"}'}]
+    common = {"Date": "Mon, 30 Nov 2026 22:00:00 GMT", "facebook-api-version": "v25.0", "X-App-Usage": "{}"}
+    first, second = read_batch(200, common, json.dumps(items).encode(), asks("1", "2"))
+
+    assert isinstance(first, Answer)
+    assert isinstance(second, Answer)
+    assert first.usage.app is not None
+    assert (first.usage.app.calls, first.date, first.version) == (7.0, None, "v25.0")
+    assert (second.usage.app, second.date) == (None, 1796076000)
+
+
 @pytest.mark.parametrize(
     "item",
     [

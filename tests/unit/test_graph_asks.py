@@ -1,7 +1,7 @@
 """What is asked, what opens it, and that no secret shows."""
 
 import json
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 from pydantic import SecretStr
@@ -13,6 +13,7 @@ from ingest.meta.graph import (
     FORMS_AT_ONCE,
     LEAD_FIELDS,
     REDUCED_LEAD_FIELDS,
+    Ask,
     Key,
     appsecret_proof,
     ask_batch,
@@ -73,7 +74,7 @@ def test_a_token_of_a_foreign_app_goes_without_a_proof() -> None:
 
 
 def test_a_batch_opens_each_item_with_its_own_token_and_proof() -> None:
-    form = ask_batch([(ask_lead("1"), key("token-a", "s")), (ask_lead("2"), key("token&b", None))])
+    form = dict(parse_qsl(ask_batch([(ask_lead("1"), key("token-a", "s")), (ask_lead("2"), key("token&b", None))])))
     first, second = json.loads(form["batch"])
     opened = [parse_qs(urlsplit(item["relative_url"]).query) for item in (first, second)]
 
@@ -88,10 +89,20 @@ def test_a_batch_opens_each_item_with_its_own_token_and_proof() -> None:
     assert form["include_headers"] == "true"
 
 
+def test_what_stands_in_a_path_or_a_parameter_stays_what_it_is_in_a_batch() -> None:
+    odd = Ask(method="POST", path='a"b\\c/ä&d', params=(("x", 'ü&"%+ __path__'),), about=None)
+    posted = dict(parse_qsl(ask_batch([(ask_lead("1"), key("t")), (odd, key("t")), (ask_lead("2"), key("u"))])))
+    urls = [urlsplit(item["relative_url"]) for item in json.loads(posted["batch"])]
+
+    assert [url.path for url in urls] == ["1", 'a"b\\c/ä&d', "2"]
+    assert parse_qs(urls[1].query) == {"x": ['ü&"%+ __path__'], "access_token": ["t"]}
+    assert [parse_qs(url.query)["access_token"] for url in urls] == [["t"], ["t"], ["u"]]
+
+
 def test_a_batch_holds_one_to_fifty() -> None:
     one = (ask_lead("1"), key("token"))
 
-    assert len(json.loads(ask_batch([one] * BATCH_SIZE)["batch"])) == BATCH_SIZE
+    assert len(json.loads(dict(parse_qsl(ask_batch([one] * BATCH_SIZE)))["batch"])) == BATCH_SIZE
     for wrong in (0, BATCH_SIZE + 1):
         with pytest.raises(ValueError, match="a batch holds 1 to 50"):
             ask_batch([one] * wrong)

@@ -32,6 +32,7 @@ from ingest.meta.graph.answers import Answer, Page, read_answer, read_batch, rea
 from ingest.meta.graph.asks import (
     BATCH_SIZE,
     FORM_FIELDS,
+    FORM_TYPE,
     FORMS_AT_ONCE,
     LEAD_FIELDS,
     REDUCED_LEAD_FIELDS,
@@ -67,6 +68,7 @@ __all__ = [
     "BATCH_SIZE",
     "FORMS_AT_ONCE",
     "FORM_FIELDS",
+    "FORM_TYPE",
     "LEAD_FIELDS",
     "REDUCED_LEAD_FIELDS",
     "Account",

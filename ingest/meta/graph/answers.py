@@ -7,11 +7,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 from ingest.meta.errors import GraphError, Reason, Unavailable, refusal
 from ingest.meta.graph.asks import Ask
-from ingest.meta.graph.text import Json, JsonObject, decode, encodable, parse
-from ingest.meta.graph.usage import Usage, read_usage
+from ingest.meta.graph.text import Json, JsonObject, decode, encodable, parse, read_envelope
+from ingest.meta.graph.usage import USAGE_HEADERS, Usage, read_usage
+
+_COMMON = frozenset({"date", "facebook-api-version"})
+_READ = _COMMON | USAGE_HEADERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +40,7 @@ class Page:
 
 def read_answer(status: int, headers: Mapping[str, str], body: bytes, *, about: str | None = None) -> Answer:
     """The node in an HTTP answer, and GraphError for everything else. `about` is the id it must have."""
-    return _read(status, headers, decode(body), about)
+    return _read(status, _lower(headers), decode(body), about)
 
 
 def read_batch(
@@ -46,15 +50,14 @@ def read_batch(
 
     An item that Meta left out (null, when it ran out of time) is Unavailable("not-answered"): ask it again.
     """
-    text = decode(body)
-    items = parse(text)
+    items = read_envelope(body)
     if not 200 <= status < 300 or not isinstance(items, list):  # noqa: PLR2004  HTTP's own boundaries
-        _read(status, headers, text, None)  # raises what it can name; a good answer that is no list is none
+        read_answer(status, headers, body)  # raises what it can name; a good answer that is no list is none
         raise Unavailable("not-an-object", http_status=status)
     if len(items) != len(asks):  # then their order tells nothing
         raise Unavailable("not-an-object", http_status=status)
     # An item need not say what its batch does.
-    common = {name: value for name, value in _lower(headers).items() if name in ("date", "facebook-api-version")}
+    common = {name: value for name, value in _lower(headers).items() if name in _COMMON}
     return tuple(_read_item(item, ask, common) for item, ask in zip(items, asks, strict=True))
 
 
@@ -77,8 +80,8 @@ def read_page(answer: Answer) -> Page:
     return Page(items=items, after=after, usage=answer.usage)
 
 
-def _read(status: int, headers: Mapping[str, str], text: str | None, about: str | None) -> Answer:
-    told = _lower(headers)
+def _read(status: int, told: Mapping[str, str], text: str | None, about: str | None) -> Answer:
+    """`told` is the headers by lower-cased name."""
     usage = read_usage(told)
     parsed = parse(text)
     if isinstance(parsed, dict) and isinstance(envelope := parsed.get("error"), dict):
@@ -94,7 +97,13 @@ def _read(status: int, headers: Mapping[str, str], text: str | None, about: str 
         raise Unavailable("not-an-object", http_status=status)
     if about is not None and _id(parsed) != about:
         raise Unavailable("another-object", http_status=status)
-    return Answer(body=text, parsed=parsed, version=_version(told), usage=usage, date=_date(told))
+    return Answer(
+        body=text,
+        parsed=parsed,
+        version=_version(told.get("facebook-api-version")),
+        usage=usage,
+        date=_date(told.get("date")),
+    )
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:
@@ -112,15 +121,16 @@ def _id(node: JsonObject) -> str | None:
     return str(found) if isinstance(found, str | int) else None
 
 
-def _version(headers: Mapping[str, str]) -> str | None:
-    told = headers.get("facebook-api-version", "")
-    return told if re.fullmatch(r"v[0-9]{1,3}\.[0-9]{1,3}", told) else None
+@lru_cache(maxsize=16)
+def _version(told: str | None) -> str | None:
+    return told if re.fullmatch(r"v[0-9]{1,3}\.[0-9]{1,3}", told or "") else None
 
 
-def _date(headers: Mapping[str, str]) -> int | None:
+@lru_cache(maxsize=16)  # every answer of one second tells the same one
+def _date(told: str | None) -> int | None:
     try:
-        return round(parsedate_to_datetime(headers["date"]).timestamp())
-    except (KeyError, ValueError, OverflowError):
+        return None if told is None else round(parsedate_to_datetime(told).timestamp())
+    except (ValueError, OverflowError):
         return None
 
 
@@ -131,17 +141,16 @@ def _read_item(item: Json, ask: Ask, common: Mapping[str, str]) -> Answer | Grap
     if not isinstance(item, dict) or not isinstance(status, int) or not isinstance(body, str):
         return Unavailable("not-an-object")
     try:
-        told = {**common, **_lower(_item_headers(item.get("headers")))}
-        return _read(status, told, encodable(body), ask.about)
+        return _read(status, {**common, **_item_headers(item.get("headers"))}, encodable(body), ask.about)
     except GraphError as error:
         return error
 
 
 def _item_headers(headers: Json) -> dict[str, str]:
-    """A batch item's headers, which come as a list of `{name, value}`."""
+    """What is read of a batch item's headers, which come as a list of `{name, value}`, by lower-cased name."""
     told = {}
     for pair in headers if isinstance(headers, list) else ():
         name, value = (pair.get("name"), pair.get("value")) if isinstance(pair, dict) else (None, None)
-        if isinstance(name, str) and isinstance(value, str):
-            told[name] = value
+        if isinstance(name, str) and isinstance(value, str) and (known := name.lower()) in _READ:
+            told[known] = value
     return told

@@ -5,8 +5,11 @@ What is missing or malformed is as if it had not been sent: a good answer never 
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ingest.meta.graph.text import Json, JsonObject, parse
+
+USAGE_HEADERS = frozenset({"x-app-usage", "x-page-usage", "x-business-use-case-usage", "x-ad-account-usage"})
 
 # Which use of a business object an error code speaks of: developers.facebook.com/docs/graph-api/overview/rate-limiting
 _KINDS = {
@@ -66,11 +69,21 @@ def read_usage(headers: Mapping[str, str]) -> Usage:
     The business estimate is in minutes, the ad account's in seconds (same page of Meta's). Meta's own sample of the
     business header repeats a key, so lists under one key are joined.
     """
-    account = _object(headers.get("x-ad-account-usage"))
+    return _usage(
+        headers.get("x-app-usage"),
+        headers.get("x-page-usage"),
+        headers.get("x-business-use-case-usage"),
+        headers.get("x-ad-account-usage"),
+    )
+
+
+@lru_cache(maxsize=1024)  # percentages of the same few pages, which change seldom
+def _usage(app: str | None, page: str | None, business: str | None, ad_account: str | None) -> Usage:
+    account = _object(ad_account)
     return Usage(
-        app=_load(_object(headers.get("x-app-usage"))),
-        page=_load(_object(headers.get("x-page-usage"))),
-        business=tuple(_business(_object(headers.get("x-business-use-case-usage")))),
+        app=_load(_object(app)),
+        page=_load(_object(page)),
+        business=tuple(_business(_object(business))),
         ad_account_percent=_number(account.get("acc_id_util_pct")),
         ad_account_reset_after=_number(account.get("reset_time_duration")),
     )

@@ -4,6 +4,8 @@ A notification holds ids, never an answer. Meta sends ids as integers and as str
 text; what is no id is refused by name, because a float's digits are gone already.
 """
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -72,6 +74,8 @@ class Notification:
 
 def opened(change: bytes) -> tuple[object, Mapping[str, object], str]:
     """A change's field, its value, and the JSON text that Meta sent of that; BadChange when it has no such value."""
+    if (ordinary := _ordinary(change)) is not None:
+        return ordinary
     try:
         members = verbatim.read(change, _CHANGE).value
     except ValueError:
@@ -80,6 +84,20 @@ def opened(change: bytes) -> tuple[object, Mapping[str, object], str]:
         raise BadChange("change-not-an-object")
     part = members.get("value") or _ABSENT
     return members.get("field"), object_of(part.value), part.text.decode("utf-8", "surrogatepass")
+
+
+def _ordinary(change: bytes) -> tuple[str, Mapping[str, object], str] | None:
+    """What `opened` gives, of a change as Meta writes it: an object and its field, and nothing else."""
+    found = _ORDINARY.fullmatch(change)
+    if found is None:
+        return None
+    try:
+        text = (found["value"] or found["last"]).decode()
+        # The whole of it is one object, so there is no second member that a reader would have to choose from.
+        value = _VALUE.decode(text)
+    except (ValueError, RecursionError):
+        return None
+    return (found["field"] or found["first"]).decode(), value, text
 
 
 def coerce_id(value: object) -> str | None:
@@ -155,5 +173,11 @@ def seconds_or_none(value: object) -> int | None:
 
 _MAX_DIGITS = 64
 _FAR_FUTURE = 10**11  # the year 5138: beyond it a date cannot be made of it
+_ORDINARY = re.compile(
+    rb'\{\s*"value"\s*:\s*(?P<value>\{.*\})\s*,\s*"field"\s*:\s*"(?P<field>[a-z_]+)"\s*\}'
+    rb'|\{\s*"field"\s*:\s*"(?P<first>[a-z_]+)"\s*,\s*"value"\s*:\s*(?P<last>\{.*\})\s*\}',
+    re.DOTALL,
+)
+_VALUE = json.JSONDecoder(parse_int=verbatim.integer, parse_constant=verbatim.refuse)
 _CHANGE = verbatim.members({"value": verbatim.part})
 _ABSENT = verbatim.Part(None, b"")

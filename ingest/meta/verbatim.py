@@ -109,14 +109,14 @@ def _cut(text: str, start: int, end: int) -> bytes:
     return text[start:end].encode("utf-8", "surrogatepass")
 
 
-def _refuse(constant: str) -> NoReturn:
+def refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _integer(digits: str) -> int | float:
+def integer(digits: str) -> int | float:
     """Python refuses to read an integer of thousands of digits; nobody needs its value, and its text is kept."""
     return int(digits) if len(digits) < _LONG else float(digits)
 
 
 _LONG = 1000
-_decode = json.JSONDecoder(parse_int=_integer, parse_constant=_refuse).raw_decode
+_decode = json.JSONDecoder(parse_int=integer, parse_constant=refuse).raw_decode

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.meta.notification import BadChange, NotAnId, Notification, coerce_id, is_sample
+from ingest.meta.notification import BadChange, NotAnId, Notification, coerce_id, is_sample, opened
 
 LEAD = 55459717045641545  # beyond 2^53: a double would say ...544
 VALUE: dict[str, Any] = {
@@ -53,6 +53,35 @@ def test_the_value_keeps_the_text_that_meta_sent() -> None:
     r"""Whitespace, escapes, order, unknown keys, and a number that no double holds."""
     text = r'{ "new_key":{"a":[1.10, 20000000000000000000001]}, "page_id":1,"x":"\u00e4\/\ud800", "leadgen_id":"2"}'
     assert Notification.read(f'{{"value": {text} , "field":"leadgen"}}'.encode()).value == text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        '{"field":"leadgen","value":%s}',
+        '{"value":%s,"field":"leadgen"}',
+        '{ "value" : %s , "field" : "leadgen" }',
+        ' {"x":1,"field":"leadgen","value":%s}',
+    ],
+)
+def test_a_change_says_the_same_however_it_is_laid_out(change: str) -> None:
+    text = '{"page_id":1, "leadgen_id":2,"x":"}"}'
+    assert opened((change % text).encode()) == ("leadgen", {"page_id": 1, "leadgen_id": 2, "x": "}"}, text)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        b'{"field":"leadgen","value":{"leadgen_id":1,"page_id":1},"value":{"leadgen_id":2,"page_id":1}}',
+        b'{"value":{"leadgen_id":1,"page_id":1},"value":{"leadgen_id":2,"page_id":1},"field":"leadgen"}',
+        b'{"value":{"leadgen_id":1,"page_id":1}}{"value":{},"field":"leadgen"}',
+        b'{"field":"leadgen","value":{"leadgen_id":1,"page_id":1}}{}',
+    ],
+)
+def test_of_two_values_none_is_chosen(change: bytes) -> None:
+    with pytest.raises(BadChange) as raised:
+        opened(change)
+    assert raised.value.reason == "not-json"
 
 
 def test_a_change_that_names_no_page_is_of_the_page_it_came_under() -> None:

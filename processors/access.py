@@ -13,9 +13,10 @@ import hashlib
 import hmac
 import json
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from functools import lru_cache
+from typing import Literal
 
 from pydantic import SecretStr
 
@@ -27,6 +28,8 @@ from schemas import shapes
 State = Literal["open", "doubtful", "paused", "broken"]
 
 HEALTH = "health:"  # before a page's id: what the access watch tells of it, which opens and closes nothing
+
+KEYS = 20_000  # pages whose keys are kept: the hash of a token takes as long as all else that is looked up of a lead
 
 _WORST: tuple[State, ...] = ("broken", "paused", "doubtful", "open")
 
@@ -52,19 +55,13 @@ class AccessStates:
     def __init__(self, *, secret: SecretStr, clock: Callable[[], int]) -> None:
         self._secret = secret.get_secret_value().encode()
         self._clock = clock
+        self._keys = lru_cache(maxsize=KEYS)(self._keys_of)
         self._known: dict[str, Standing] = {}
         self._told: dict[str, deque[bytes]] = {}  # by key: what this worker has told and not yet read
 
     def key(self, page: PageAccess, scope: Scope) -> str:
         """The key on `meta.access` of a page's app, token, or of the page itself."""
-        match scope:
-            case "app":
-                return f"app:{page.app_id or 'only'}"
-            case "token":
-                token = page.token.get_secret_value().encode()
-                return f"token:{hmac.digest(self._secret, token, hashlib.sha256).hex()}"
-            case "page":
-                return f"page:{page.page_id}"
+        return self._keys(page)[scope]
 
     def take(self, key: str, value: bytes | None) -> None:
         """A record of `meta.access`. What cannot be read says nothing.
@@ -99,19 +96,31 @@ class AccessStates:
         """How one of them stands; open where nothing is known, and where a pause is over."""
         known = self._known.get(key)
         if known is None:
-            return Standing(key=key)
+            return _open(key)
         if known.state == "paused" and (known.until or 0) <= self._clock():
             return Standing(key=key, at=known.until or 0)
         return known
 
     def standing(self, page: PageAccess) -> Standing:
         """The worst of app, token and page; of two pauses the longer one."""
-        three = [self.of(self.key(page, scope)) for scope in get_args(Scope)]
-        return min(three, key=lambda each: (_WORST.index(each.state), -(each.until or 0)))
+        keys = self._keys(page)
+        known = [self.of(key) for key in keys.values() if key in self._known]
+        if not known:  # as nearly always
+            return _open(keys["app"])
+        return min(known, key=lambda each: (_WORST.index(each.state), -(each.until or 0)))
 
     def unsettled(self) -> Iterator[Standing]:
         """What is broken or doubtful, and so waits for a look."""
         return iter([each for each in self._known.values() if each.state in ("broken", "doubtful")])
+
+    def _keys_of(self, page: PageAccess) -> Mapping[Scope, str]:
+        token = hmac.digest(self._secret, page.token.get_secret_value().encode(), hashlib.sha256).hex()
+        return {"app": f"app:{page.app_id or 'only'}", "token": f"token:{token}", "page": f"page:{page.page_id}"}
+
+
+@lru_cache(maxsize=3 * KEYS)
+def _open(key: str) -> Standing:
+    return Standing(key=key)
 
 
 def access_record(standing: Standing) -> Record:

@@ -53,10 +53,9 @@ class AsksMeta(Protocol):
     ) -> tuple[Answer | GraphError, ...]: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Wanted:
     lead_id: str
-    page: PageAccess
     live: bool
     answer: asyncio.Future[Answer]
 
@@ -65,6 +64,7 @@ class _Wanted:
 class _Line:
     """The leads of one page that wait to be asked for, with the same fields."""
 
+    page: PageAccess
     fields: Sequence[str]
     live: deque[_Wanted] = field(default_factory=deque)
     background: deque[_Wanted] = field(default_factory=deque)
@@ -112,11 +112,13 @@ class Asking:
 
         And AccessLost("capability") where all fields were asked for: one of them alone can be to blame.
         """
-        wanted = _Wanted(lead_id=lead_id, page=page, live=live, answer=asyncio.get_running_loop().create_future())
+        wanted = _Wanted(lead_id=lead_id, live=live, answer=asyncio.get_running_loop().create_future())
         key = (page, fields is LEAD_FIELDS)  # the page as it is opened now: a new token does not go with the old one
-        line = self._lines.setdefault(key, _Line(fields))
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = _Line(page, fields)
         (line.live if live else line.background).append(wanted)
-        self._go(key, line, page)
+        self._go(key, line)
         return await wanted.answer
 
     async def form(self, form_id: str, page: PageAccess) -> Answer:
@@ -124,7 +126,8 @@ class Asking:
         # A page may have any number of forms, and while they come slowly its leads must leave slots for other pages.
         turns = self._form_turns.setdefault(page.page_id, asyncio.Semaphore(CALLS_PER_PAGE))
         async with turns, self._slots:
-            self._admit(page, live=True)
+            if (turned := self._turned(page, live=True)) is not None:
+                raise Turned(turned)
             try:
                 answer = await self._graph.form(form_id, page)
             except (OverBudget, Blocked) as error:
@@ -157,103 +160,114 @@ class Asking:
                     until=standing.until,
                 )
 
-    def _go(self, key: tuple[PageAccess, bool], line: _Line, page: PageAccess) -> None:
-        most = CALLS_PER_PAGE if self._governor.proven(page) else 1
-        while line.calls < min(most, -(-len(line) // BATCH_SIZE)):
+    def _go(self, key: tuple[PageAccess, bool], line: _Line) -> None:
+        if line.calls * BATCH_SIZE >= len(line):  # what waits goes together once a call is over
+            return
+        most = CALLS_PER_PAGE if self._governor.proven(line.page) else 1
+        while line.calls < most and line.calls * BATCH_SIZE < len(line):
             line.calls += 1
-            task = asyncio.create_task(self._call(key, line, page))
+            task = asyncio.create_task(self._call(key, line))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _call(self, key: tuple[PageAccess, bool], line: _Line, page: PageAccess) -> None:
+    async def _call(self, key: tuple[PageAccess, bool], line: _Line) -> None:
         taken: list[_Wanted] = []
         try:
             async with self._slots:
                 # What may not be asked anyway is told so at once, and costs no probe.
-                if self._governor.storm and self._governor.standing(page).state not in ("paused", "broken"):
-                    await self._probing(line, page, taken)
+                if self._governor.storm and self._governor.standing(line.page).state not in ("paused", "broken"):
+                    await self._probing(line, taken)
                 else:
                     if self._governor.silent:  # until it is a storm: leads do not ask as fast as they fail
                         await self._pause(_SILENT_SECONDS)
-                    await self._ask(line, page, taken)
+                    await self._ask(line, taken)
         except Exception as error:  # noqa: BLE001  whatever it is, it is the records' that wait for this call
             for wanted in taken:
                 _settle(wanted, error)
         finally:
             line.calls -= 1
             if line:
-                self._go(key, line, page)
+                self._go(key, line)
             elif not line.calls:
                 self._lines.pop(key, None)
 
-    async def _probing(self, line: _Line, page: PageAccess, taken: list[_Wanted]) -> None:
+    async def _probing(self, line: _Line, taken: list[_Wanted]) -> None:
         """One call at a time over all pages, further and further apart, until one is answered."""
         async with self._probe:
             if self._governor.storm:
                 await self._pause(self._probe_after)
                 self._probe_after = min(2 * self._probe_after, _PROBE_SECONDS[1])
-                await self._ask(line, page, taken)
+                await self._ask(line, taken)
                 if not self._governor.storm:
                     self._probe_after = _PROBE_SECONDS[0]
                 return
         # It was over before it was this one's turn: from here on no page waits for another.
-        await self._ask(line, page, taken)
+        await self._ask(line, taken)
 
-    async def _ask(self, line: _Line, page: PageAccess, taken: list[_Wanted]) -> None:
+    async def _ask(self, line: _Line, taken: list[_Wanted]) -> None:
         was = self._governor.storm
-        taken += line.take(BATCH_SIZE if self._governor.proven(page) and not was else 1)
-        asked = self._admitted(taken)
+        taken += line.take(BATCH_SIZE if self._governor.proven(line.page) and not was else 1)
+        asked = self._admitted(line, taken)
         if not asked:
             return
-        outcomes = await self._outcomes(asked, line.fields)
-        settled = [self._judge(wanted, outcome, line.fields) for wanted, outcome in zip(asked, outcomes, strict=True)]
+        outcomes = await self._outcomes(line, asked)
+        settled = self._judged(line, asked, outcomes)
         if self._governor.storm and not was:
             telemetry.log("error", "worker.storm")
         await self.tell()
         for wanted, outcome in zip(asked, settled, strict=True):
             _settle(wanted, outcome)
 
-    def _admitted(self, taken: list[_Wanted]) -> list[_Wanted]:
+    def _admitted(self, line: _Line, taken: list[_Wanted]) -> list[_Wanted]:
         """Those that may be asked for now: what was learnt while they waited holds for them too."""
-        admitted = []
+        turned = {live: self._turned(line.page, live=live) for live in {wanted.live for wanted in taken}}
         for wanted in taken:
-            try:
-                self._admit(wanted.page, live=wanted.live)
-            except Turned as turned:
-                _settle(wanted, turned)
-            else:
-                admitted.append(wanted)
-        return admitted
+            if (standing := turned[wanted.live]) is not None:
+                _settle(wanted, Turned(standing))
+        return [wanted for wanted in taken if turned[wanted.live] is None]
 
-    def _admit(self, page: PageAccess, *, live: bool) -> None:
+    def _turned(self, page: PageAccess, *, live: bool) -> Standing | None:
+        """Why the page may not be asked now; None where it may."""
         standing = self._governor.standing(page, live=live)
-        if standing.state in ("paused", "broken"):
-            raise Turned(standing)
+        return standing if standing.state in ("paused", "broken") else None
 
-    async def _outcomes(self, taken: Sequence[_Wanted], fields: Sequence[str]) -> Sequence[Answer | GraphError]:
+    async def _outcomes(self, line: _Line, taken: Sequence[_Wanted]) -> Sequence[Answer | GraphError]:
         if len(taken) == 1:
-            return [await self._alone(taken[0], fields)]
+            return [await self._alone(line, taken[0])]
         try:
-            return await self._graph.leads_batch([(each.lead_id, each.page) for each in taken], fields=fields)
+            return await self._graph.leads_batch([(each.lead_id, line.page) for each in taken], fields=line.fields)
         except BadAsk:  # of all of them together, which says nothing about each
-            return [await self._alone(wanted, fields) for wanted in taken]
+            return [await self._alone(line, wanted) for wanted in taken]
         except GraphError as error:
             return [error] * len(taken)
 
-    async def _alone(self, wanted: _Wanted, fields: Sequence[str]) -> Answer | GraphError:
+    async def _alone(self, line: _Line, wanted: _Wanted) -> Answer | GraphError:
         try:
-            return await self._graph.lead(wanted.lead_id, wanted.page, fields=fields)
+            return await self._graph.lead(wanted.lead_id, line.page, fields=line.fields)
         except GraphError as error:
             return error
 
-    def _judge(self, wanted: _Wanted, outcome: Answer | GraphError, fields: Sequence[str]) -> Answer | Exception:
-        if isinstance(outcome, Answer):
-            self._governor.answered(wanted.page, outcome.usage)
-            return outcome
-        if isinstance(outcome, AccessLost) and outcome.reason == "capability" and fields is LEAD_FIELDS:
-            return outcome
-        standing = self._governor.refused(wanted.page, outcome, wanted.lead_id)
-        return outcome if standing is None else Turned(standing)
+    def _judged(
+        self, line: _Line, asked: Sequence[_Wanted], outcomes: Sequence[Answer | GraphError]
+    ) -> list[Answer | Exception]:
+        settled: list[Answer | Exception] = []
+        given = 0  # one after another with the same usage: nearly always a whole batch
+        for wanted, outcome, following in zip(asked, outcomes, [*outcomes[1:], None], strict=True):
+            if isinstance(outcome, Answer):
+                settled.append(outcome)
+                given += 1
+                if not isinstance(following, Answer) or following.usage is not outcome.usage:
+                    self._governor.answered(line.page, outcome.usage, leads=given)
+                    given = 0
+            else:
+                settled.append(self._refused(line, wanted, outcome))
+        return settled
+
+    def _refused(self, line: _Line, wanted: _Wanted, error: GraphError) -> Exception:
+        if isinstance(error, AccessLost) and error.reason == "capability" and line.fields is LEAD_FIELDS:
+            return error
+        standing = self._governor.refused(line.page, error, wanted.lead_id)
+        return error if standing is None else Turned(standing)
 
 
 def _settle(wanted: _Wanted, outcome: Answer | Exception) -> None:

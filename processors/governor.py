@@ -91,9 +91,9 @@ class Governor:
         changed = max(self._states.of(self._states.key(page, scope)).at for scope in get_args(Scope))
         return self._answered[page.page_id] >= changed
 
-    def answered(self, page: PageAccess, usage: Usage) -> None:
-        """A lead of the page was given."""
-        self.gave_form(page, usage)
+    def answered(self, page: PageAccess, usage: Usage, *, leads: int = 1) -> None:
+        """So many leads of the page were given, one after another, with the same usage."""
+        self._gave(page, usage, leads)
         self._answered[page.page_id] = self._clock()
         self._missing.pop(page.page_id, None)
         if self._states.of(self._key(page)).state == "doubtful":
@@ -101,13 +101,11 @@ class Governor:
 
     def gave_form(self, page: PageAccess, usage: Usage) -> None:
         """A form of the page was given, which says nothing of its leads: they need a permission of their own."""
-        self._note(page, answered=True)
-        self._unanswered.pop(page.page_id, None)
-        self._observe(page, usage)
+        self._gave(page, usage, 1)
 
     def refused(self, page: PageAccess, error: GraphError, lead_id: str) -> Standing | None:
         """Meta refused a lead of the page: how that leaves the page, or None where it says nothing about it."""
-        self._note(page, answered=not isinstance(error, Unavailable), lead_id=lead_id)
+        self._note(page, answered=0 if isinstance(error, Unavailable) else 1, lead_id=lead_id)
         match error:
             case Unavailable():
                 self._count_unanswered(page)
@@ -122,7 +120,7 @@ class Governor:
 
     def refused_form(self, page: PageAccess, error: OverBudget | Blocked) -> Standing:
         """The same, of a form: its budget is that of the page's leads."""
-        self._note(page, answered=True)
+        self._note(page, answered=1)
         return self._pause_for(page, error)
 
     def missed(self, page: PageAccess, lead_id: str) -> Standing:
@@ -153,6 +151,11 @@ class Governor:
 
     def _key(self, page: PageAccess) -> str:
         return self._states.key(page, "page")
+
+    def _gave(self, page: PageAccess, usage: Usage, times: int) -> None:
+        self._note(page, answered=times)
+        self._unanswered.pop(page.page_id, None)
+        self._observe(page, usage)
 
     def _pause_for(self, page: PageAccess, error: OverBudget | Blocked) -> Standing:
         self._answered.pop(page.page_id, None)
@@ -207,7 +210,7 @@ class Governor:
         if others and calls + 1 >= UNANSWERED_CALLS and now - since >= UNANSWERED_MS:
             self._quiet[page.page_id] = now + self._quiet_ms
 
-    def _note(self, page: PageAccess, *, answered: bool, lead_id: str = "") -> None:
+    def _note(self, page: PageAccess, *, answered: int, lead_id: str = "") -> None:
         if answered and self.storm:  # a refusal is an answer: Meta is there again
             self.storm = False
             self._seconds.clear()
@@ -218,7 +221,7 @@ class Governor:
         second = self._seconds[-1]
         second.pages.add(page.page_id)
         if answered:
-            second.answered += 1
+            second.answered += answered
             return
         second.failed += 1
         second.failing.add(page.page_id)

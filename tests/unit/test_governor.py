@@ -239,6 +239,19 @@ def test_when_most_calls_of_most_pages_fail_for_half_a_minute_it_is_a_storm(
     assert desk.governor.silent is storm
 
 
+@pytest.mark.parametrize(("leads", "storm"), [(5, True), (7, False)])
+def test_each_lead_that_a_call_gave_is_an_answer(leads: int, storm: bool) -> None:
+    desk, seen = Desk(), False
+    for second in range(31):
+        desk.governor.answered(ONE, Usage(), leads=leads)
+        for page in PAGES[1:]:
+            for place in range(2):
+                desk.governor.refused(page, Unavailable("timeout"), f"{second}/{place}")
+        seen = seen or desk.governor.storm
+        desk.now += 1000
+    assert seen is storm
+
+
 def test_a_storm_is_over_with_the_first_answer() -> None:
     desk = Desk()
     for number in range(31):

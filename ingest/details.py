@@ -47,8 +47,11 @@ def lead_details(
 
 def details_record(details: LeadDetails, codec: Codec[LeadDetails], told: Headers) -> Record:
     """The record for `meta.leadgen.details`, with what is `told` of it besides; DoesNotFit."""
-    said = told + headers({"completeness": details["completeness"]})
+    said = told + _SAID[details["completeness"]]
     return Record(topic=DETAILS, key=details["lead_id"].encode(), value=codec.encode(details), headers=said)
+
+
+_SAID: dict[Completeness, Headers] = {each: headers({"completeness": each}) for each in RICHNESS}
 
 
 def _time(milliseconds: int) -> datetime:

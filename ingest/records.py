@@ -4,7 +4,7 @@ The value is Meta's; what we say about it is a header. Headers are UTF-8 text, n
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -61,13 +61,12 @@ def headers(values: Mapping[HeaderName, str | int]) -> Headers:
     return tuple((name, str(value).encode()) for name, value in values.items())
 
 
-def header(of: Iterable[tuple[str, bytes]], name: HeaderName) -> str | None:
+def header(of: Sequence[tuple[str, bytes]], name: HeaderName) -> str | None:
     """The last value of a header, as Kafka's own readers take it; None when it is not there."""
-    found = None
-    for key, value in of:
+    for key, value in reversed(of):
         if key == name:
-            found = value
-    return None if found is None else found.decode("utf-8", "replace")
+            return value.decode("utf-8", "replace")
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

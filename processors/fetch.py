@@ -8,10 +8,12 @@ acknowledged. `failures.py` says which; seconds are waited out in place, nothing
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Protocol
+
+import prometheus_client
 
 from ingest import telemetry
 from ingest.codec import Codec, DoesNotFit
@@ -57,6 +59,7 @@ from schemas.shapes import LeadDetails
 # What a reader of details and leads may want to know of the way a lead came; the rest stays on raw.
 _CARRIED: tuple[HeaderName, ...] = ("source", "delivery", "received-at")
 SLOW_MS = 10_000  # a page whose oldest open record is older is slow
+_AT_HAND = 1024  # notifications: each is read for its key, and a moment later for its lead
 
 
 class AsksLeads(Protocol):
@@ -112,6 +115,7 @@ class Fetch:
         self._open: dict[str, dict[tuple[str, int, int], int]] = {}  # by page: its open records, since when
         self._clock = clock
         self._pause = pause
+        self._counted: dict[str, prometheus_client.Counter] = {}  # by outcome
 
     def key(self, received: Received) -> Hashable:
         """The lead: what comes of it must reach its topic in the order of its notifications."""
@@ -122,7 +126,10 @@ class Fetch:
 
     async def run(self, received: Received) -> None:
         outcome = await self._bring(received)
-        telemetry.RECORDS.labels(worker="fetch", outcome=outcome).inc()
+        counter = self._counted.get(outcome)
+        if counter is None:
+            counter = self._counted[outcome] = telemetry.RECORDS.labels(worker="fetch", outcome=outcome)
+        counter.inc()
 
     async def _bring(self, received: Received) -> str:
         try:
@@ -133,10 +140,17 @@ class Fetch:
             return await self._leave(received, notification, "skipped", "sample")
         if received.topic.endswith(RAW) and self._recent.repeats(notification.lead_id, received.origin):
             return await self._leave(received, notification, "duplicate", "seen")
-        if self._is_crowded(notification.page_id):
+        page_id = notification.page_id
+        if self._is_crowded(page_id):
             return await self._set_aside(received, notification, crowded(received))
-        with self._open_record(notification.page_id, received) as began:
+        mine, place = self._open.setdefault(page_id, {}), (received.topic, received.partition, received.offset)
+        mine[place] = began = self._clock()
+        try:
             return await self._bring_in(received, notification, began)
+        finally:
+            mine.pop(place, None)
+            if not mine:
+                self._open.pop(page_id, None)
 
     def _is_crowded(self, page_id: str) -> bool:
         """Whether a slow page has its share of the window: more of it would leave no room for the others."""
@@ -144,17 +158,6 @@ class Fetch:
         if len(mine) < self._share or self._clock() - next(iter(mine.values())) < SLOW_MS:
             return False
         return len(self._pages.all()) > 1 and not (self._governor.storm or self._governor.silent)
-
-    @contextmanager
-    def _open_record(self, page_id: str, received: Received) -> Iterator[int]:
-        mine, place = self._open.setdefault(page_id, {}), (received.topic, received.partition, received.offset)
-        mine[place] = began = self._clock()
-        try:
-            yield began
-        finally:
-            mine.pop(place, None)
-            if not mine:
-                self._open.pop(page_id, None)
 
     async def _bring_in(self, received: Received, notification: Notification, began: int) -> str:
         while True:
@@ -192,9 +195,11 @@ class Fetch:
         live = received.header("source") in (None, "webhook")
         answer, fields = await self._answer(received, notification, page, live=live)
         form_id = answer.parsed.get("form_id") or notification.form_id
+        if not form_id:
+            return await self._emit(received, notification, answer, fields)
         given = Given.read(answer.parsed, notification.created_time)
-        form = await self._forms.get(str(form_id), page, given) if form_id else None
-        return await self._emit(received, notification, answer, fields, form)
+        form = await self._forms.get(str(form_id), page, given)
+        return await self._emit(received, notification, answer, fields, form_id=str(form_id), form=form)
 
     async def _answer(
         self, received: Received, notification: Notification, page: PageAccess, *, live: bool
@@ -279,24 +284,26 @@ class Fetch:
         notification: Notification,
         answer: Answer,
         fields: Sequence[str],
-        form: Snapshot | None,
+        *,
+        form_id: str | None = None,
+        form: Snapshot | None = None,
     ) -> str:
-        form_id = answer.parsed.get("form_id") or notification.form_id
+        origin, source = received.origin, received.header("source")
         details = lead_details(
             lead_id=notification.lead_id,
             page_id=notification.page_id,
-            form_id=str(form_id) if form_id else None,
+            form_id=form_id,
             answer=answer.body,
-            completeness="FULL" if len(fields) == len(LEAD_FIELDS) else "REDUCED",
-            missing_fields=[name for name in LEAD_FIELDS if name not in fields],
-            source=received.header("source") or "webhook",
+            completeness="FULL" if fields is LEAD_FIELDS else "REDUCED",
+            missing_fields=_missing(fields),
+            source=source or "webhook",
             api_version=answer.version,
             form=form,
             fetched_at=self._clock(),
             change=notification.value,
             received_at=_milliseconds(received.header("received-at")),
         )
-        told: dict[HeaderName, str | int] = {"origin": received.origin}
+        told: dict[HeaderName, str | int] = {"origin": origin}
         told |= {name: said for name in _CARRIED if (said := received.header(name)) is not None}
         try:
             records = [details_record(details, self._codec, headers(told))]
@@ -308,8 +315,8 @@ class Fetch:
             await patience.deliver(self._producer, *records)
         except Unacceptable as error:
             return await self._bury(received, notification, "unacceptable", error)
-        self._recent.add(notification.lead_id, received.origin)
-        return "fetched" if len(fields) == len(LEAD_FIELDS) else "reduced"
+        self._recent.add(notification.lead_id, origin)
+        return "fetched" if fields is LEAD_FIELDS else "reduced"
 
     async def _leave(self, received: Received, notification: Notification, fate: Fate, reason: str) -> str:
         await patience.deliver(self._producer, self._fate(received, notification, fate, reason))
@@ -334,8 +341,16 @@ class Fetch:
 
 
 def _notification(received: Received) -> Notification:
-    key = None if received.key is None else received.key.decode("utf-8", "replace")
-    return Notification.read(received.value or b"", page_id=key)
+    return _read(received.value or b"", received.key)
+
+
+@lru_cache(maxsize=_AT_HAND)
+def _read(value: bytes, key: bytes | None) -> Notification:
+    return Notification.read(value, page_id=None if key is None else key.decode("utf-8", "replace"))
+
+
+def _missing(fields: Sequence[str]) -> list[str]:
+    return [] if fields is LEAD_FIELDS else [name for name in LEAD_FIELDS if name not in fields]
 
 
 def _without_its_past(received: Received) -> Received:

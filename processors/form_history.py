@@ -42,7 +42,8 @@ class Given:
         """From a lead's node, and the `created_time` of its notification: unix seconds."""
         created = normalise.instant(a_text(lead.get("created_time")) or "")
         seconds = told_at if created is None else int(created.timestamp())
-        names = (a_text(an_object(answer).get("name")) for answer in a_list(lead.get("field_data")))
+        answers = a_list(lead.get("field_data"))
+        names = [a_text(answer.get("name")) for answer in answers if isinstance(answer, dict)]
         # Meta tells the second, and what we saw within it was there when it ended.
         at = None if seconds is None else seconds * 1000 + _SECOND
         return cls(at=at, keys=frozenset(name for name in names if name) - _UNASKED)
@@ -127,6 +128,9 @@ class FormHistory:
         if not timeline:
             return None
         at = len(timeline) if given.at is None else bisect_right(timeline, given.at, key=lambda each: each[0])
+        first = timeline[max(at - 1, 0)][1]
+        if first.explains(given):  # as nearly always
+            return first
         versions = [version for _, version in timeline]
         likely = [*versions[at - 1 : at + 1], *reversed(versions[: at - 1]), *versions[at + 1 :]] if at else versions
         return next((version for version in likely if version.explains(given)), likely[0])

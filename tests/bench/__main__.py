@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import door
+from . import door, mapping
 from .chart import as_svg
 from .machine import machine
 from .results import Document, as_markdown, chapter
@@ -17,7 +17,7 @@ from .rounds import Absent
 from .suite import Options, Suite
 from .world import World
 
-SUITES: tuple[Suite, ...] = (door.SUITE,)
+SUITES: tuple[Suite, ...] = (door.SUITE, mapping.SUITE)
 FOLDER = Path(__file__).parent
 
 

@@ -4,7 +4,12 @@
 other 4xx mean "this can never be taken as it is".
 """
 
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
 
 import orjson
 from aiohttp import web
@@ -21,12 +26,34 @@ class Answer:
     do: str
 
     def response(self) -> web.Response:
-        return web.Response(
-            status=self.status,
-            body=orjson.dumps({"error": self.error, "do": self.do}),
-            content_type="application/json",
-            headers={"Retry-After": str(RETRY_AFTER_SECONDS)} if self.status == _UNAVAILABLE else None,
-        )
+        return web.Response(status=self.status, body=self.body, content_type=_JSON, headers=self.headers)
+
+    @property
+    def body(self) -> bytes:
+        return orjson.dumps({"error": self.error, "do": self.do})
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": str(RETRY_AFTER_SECONDS)} if self.status == _UNAVAILABLE else {}
+
+
+def on_the_wire(answer: Answer | None, *, last: bool) -> bytes:
+    """What a sender is told as bytes; None is the 200. `last` says that nothing more is read of this connection."""
+    if answer is None:
+        return _accepted(int(time.time()), last)
+    status = f"{answer.status} {HTTPStatus(answer.status).phrase}"
+    return _wire(status, {"Content-Type": _JSON, **answer.headers}, answer.body, last=last)
+
+
+@lru_cache(maxsize=2)
+def _accepted(_second: int, last: bool) -> bytes:
+    return _wire("200 OK", {}, b"", last=last)
+
+
+def _wire(status: str, headers: Mapping[str, str], body: bytes, *, last: bool) -> bytes:
+    said = {**headers, "Content-Length": str(len(body)), "Date": formatdate(usegmt=True)}
+    said |= {"Connection": "close"} if last else {}
+    return "\r\n".join((f"HTTP/1.1 {status}", *map(": ".join, said.items()), "", "")).encode() + body
 
 
 class Refused(Exception):
@@ -38,6 +65,7 @@ class Refused(Exception):
 
 
 _UNAVAILABLE = 503
+_JSON = "application/json"
 _SUBSCRIBE = "subscribe the page to the leadgen field of an app instead"
 
 NOT_VERIFIED = Answer(

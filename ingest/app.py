@@ -13,16 +13,16 @@ from contextlib import suppress
 
 from aiohttp import web
 
-from ingest import telemetry
+from ingest import connection, telemetry
+from ingest.connection import Connection
+from ingest.door import Door
 from ingest.kafka import ConfluentProducer, Producer, ProducerFailed
 from ingest.records import Topics
 from ingest.settings import KafkaSettings, MetaSettings, WebhookSettings
-from ingest.views import Door
+from ingest.views import Views
 
 PATH = "/webhook"
 BACKLOG = 1024  # connections the kernel holds while the loop is busy
-KEEP_ALIVE_SECONDS = 75.0  # also the time a sender has for its headers
-LINGER_SECONDS = 2.0  # how long an unread body is thrown away after a refusal, so that the sender sees the answer
 # What the kernel and aiohttp take of a body before the door counts it, per connection: with asyncio's quarter of a
 # megabyte, a few hundred connections that are all refused would hold more than everything that is accepted.
 SOCKET_BYTES = 2**16
@@ -30,25 +30,54 @@ READ_BYTES = 2**14
 BROKER_SECONDS = 1.0  # within which the broker has to answer for us to be ready
 
 
-def build_app(door: Door) -> web.Application:
-    """The public port: the webhook and nothing else."""
+class PublicPort:
+    """The webhook and nothing else: plain deliveries by connections of our own, all the rest by aiohttp's server."""
+
+    def __init__(self, door: Door, *, drain: float) -> None:
+        """`drain` is how many seconds open requests may take when it is told to close."""
+        self._door = door
+        self._drain = drain
+        self.opened: set[Connection] = set()
+        self._runner = _ordinary(door, drain=drain)
+
+    async def open(self, sock: socket.socket) -> None:
+        await self._runner.setup()
+        self._listening = await asyncio.get_running_loop().create_server(
+            lambda: Connection(self._door, self._hand_over, self.opened), sock=sock, backlog=BACKLOG
+        )
+
+    async def close(self) -> None:
+        """Takes nothing new, answers what is open."""
+        self._listening.close()
+        await asyncio.sleep(0)  # what has come is begun, and not taken for idle
+        for opened in tuple(self.opened):
+            opened.close()
+        await asyncio.gather(self._end(), self._runner.cleanup())
+
+    async def _end(self) -> None:
+        if self.opened:
+            await asyncio.wait([opened.gone for opened in self.opened], timeout=self._drain)
+        for late in tuple(self.opened):
+            late.abort()
+
+    def _hand_over(self) -> asyncio.Protocol:
+        return self._runner.server()  # type: ignore[misc]  # it is there from `setup` to `cleanup`
+
+
+def _ordinary(door: Door, *, drain: float) -> web.AppRunner:
+    views = Views(door)
     app = web.Application()
-    app.router.add_get(PATH, door.handshake, allow_head=False)
-    app.router.add_post(PATH, door.delivery)
+    app.router.add_get(PATH, views.handshake, allow_head=False)
+    app.router.add_post(PATH, views.delivery)
     app.on_response_prepare.append(_say_nothing_of_versions)
-    return app
-
-
-def build_runner(app: web.Application, *, drain: float) -> web.AppRunner:
-    """How the application is run. `drain` is how many seconds open requests may take when it is told to stop."""
     return web.AppRunner(
         app,
         access_log=None,
         logger=_SILENT,
         # A body is signed as it was sent, and a small one must not become a large one in memory.
         auto_decompress=False,
-        keepalive_timeout=KEEP_ALIVE_SECONDS,
-        lingering_time=LINGER_SECONDS,
+        keepalive_timeout=connection.KEEP_ALIVE_SECONDS,
+        lingering_time=connection.LINGER_SECONDS,
         read_bufsize=READ_BYTES,
         shutdown_timeout=drain,
     )
@@ -72,11 +101,10 @@ async def serve(
     timeout = webhook.ingest_ack_timeout
     producer = ConfluentProducer(kafka, Topics(prefix=kafka.topic_prefix), timeout=timeout)
     door = Door(webhook, meta, producer, clock=_unix_milliseconds, on_fatal=failed.set)
-    runner = build_runner(build_app(door), drain=timeout + 1)
+    port = PublicPort(door, drain=timeout + 1)
     ends = [asyncio.create_task(end) for end in (stop.wait(), failed.wait(), _watch(producer, door, report))]
     try:
-        await runner.setup()
-        await web.SockSite(runner, sock, backlog=BACKLOG).start()
+        await port.open(sock)
         telemetry.log("info", "door.listening", port=sock.getsockname()[1])
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -84,7 +112,7 @@ async def serve(
         for end in ends:
             end.cancel()
         report(False, "draining")
-        await runner.cleanup()
+        await port.close()
         await producer.close(timeout)
     if failed.is_set():
         raise ProducerFailed

@@ -117,28 +117,43 @@ class ConfluentProducer:
         self._polling: asyncio.AbstractEventLoop | None = None  # the loop that asks for acknowledgements
 
     async def deliver(self, records: Sequence[Record]) -> None:
-        if self._fatal:
-            raise ProducerFailed
-        if not records:
+        outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def settled(error: Exception | None) -> None:
+            if outcome.done():  # nobody waits for it any more
+                return
+            if error is None:
+                outcome.set_result(None)
+            else:
+                outcome.set_exception(error)
+
+        self.send(records, settled)
+        await outcome
+
+    def send(self, records: Sequence[Record], settled: Callable[[Exception | None], None]) -> None:
+        """Calls `settled` once, from the running event loop: with None, or with what `deliver` raises."""
+        if self._fatal or not records:
+            settled(ProducerFailed() if self._fatal else None)
             return
-        loop = asyncio.get_running_loop()
-        waiting = _Delivery(loop.create_future(), len(records), self._failure)
-        produce, names, settle = self._producer.produce, self._names, waiting.settle
+        left = _Left(len(records), self._failure, settled)
+        produce, names, acknowledged = self._producer.produce, self._names, left.acknowledged
         for position, record in enumerate(records):
             topic = names.get(record.topic) or names.setdefault(record.topic, self._topics(record.topic))
             try:
                 # By position, which is half the cost: partition -1 is the partitioner's, timestamp 0 is now.
-                produce(topic, record.value, record.key, -1, settle, None, record.timestamp or 0, list(record.headers))
+                produce(
+                    topic, record.value, record.key, -1, acknowledged, None, record.timestamp or 0, list(record.headers)
+                )
             except BufferError:
-                waiting.finish(len(records) - position, NotAcknowledged("queue-full"))
+                left.finish(len(records) - position, NotAcknowledged("queue-full"))
                 break
             except confluent_kafka.KafkaException as error:
-                waiting.finish(len(records) - position, self._failure(error.args[0]))
+                left.finish(len(records) - position, self._failure(error.args[0]))
                 break
+        loop = asyncio.get_running_loop()
         if self._polling is not loop:
             self._polling = loop
             loop.call_later(POLL_SECONDS, self._poll, loop)
-        await waiting.future
 
     async def reachable(self, timeout: float) -> bool:
         return await asyncio.to_thread(self._answers, timeout)
@@ -182,34 +197,35 @@ class ConfluentProducer:
         return (Unacceptable if error.code() in _UNACCEPTABLE else NotAcknowledged)(error.name())
 
 
-class _Delivery:
-    """Counts the acknowledgements of one call; only the last of them wakes who waits."""
+class _Left:
+    """Counts the acknowledgements of one call; only the last of them is told."""
 
-    __slots__ = ("_error", "_failure", "_left", "future")
+    __slots__ = ("_error", "_failure", "_left", "_settled")
 
     def __init__(
         self,
-        future: asyncio.Future[None],
         records: int,
         failure: Callable[[confluent_kafka.KafkaError], Exception],
+        settled: Callable[[Exception | None], None],
     ) -> None:
-        self.future = future
         self._left = records
         self._failure = failure
+        self._settled = settled
         self._error: Exception | None = None
 
-    def settle(self, error: confluent_kafka.KafkaError | None, _message: object) -> None:
-        self.finish(1, None if error is None else self._failure(error))
+    def acknowledged(self, error: confluent_kafka.KafkaError | None, _message: object) -> None:
+        if error is not None:
+            self._error = self._error or self._failure(error)
+        self._left -= 1
+        if not self._left:
+            self._settled(self._error)
 
-    def finish(self, records: int, error: Exception | None) -> None:
-        self._left -= records
+    def finish(self, records: int, error: Exception) -> None:
+        """So many of them are not even on their way."""
         self._error = self._error or error
-        if self._left or self.future.done():
-            return
-        if self._error is None:
-            self.future.set_result(None)
-        else:
-            self.future.set_exception(self._error)
+        self._left -= records
+        if not self._left:
+            self._settled(self._error)
 
 
 _UNACCEPTABLE = frozenset({confluent_kafka.KafkaError.MSG_SIZE_TOO_LARGE, confluent_kafka.KafkaError.INVALID_RECORD})

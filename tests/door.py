@@ -15,11 +15,10 @@ from pydantic import SecretStr
 import schemas
 from deploy.topics.cluster import admin_client, create
 from deploy.topics.differences import MissingTopic, topic_differences
-from ingest.app import build_app, build_runner
-from ingest.kafka import Producer
+from ingest.app import PublicPort
+from ingest.door import Door, Sending
 from ingest.records import DEAD, OTHER, RAW, UPDATES, Record, Topics
 from ingest.settings import AppSecret, KafkaSettings, MetaSettings, WebhookSettings
-from ingest.views import Door
 
 APP_SECRET = "planted-app-secret"
 VERIFY_TOKEN = "planted-verify-token"
@@ -95,24 +94,24 @@ async def sending_to(host: str, port: int) -> AsyncIterator[Sender]:
 
 
 @asynccontextmanager
-async def open_door(producer: Producer, **settings: object) -> AsyncIterator["Opened"]:
+async def open_door(producer: Sending, **settings: object) -> AsyncIterator["Opened"]:
     """A door over `producer`, with settings as in the environment, run as the service runs it."""
     fatal = asyncio.Event()
     door = Door(webhook_settings(**settings), meta_settings(), producer, clock=lambda: NOW, on_fatal=fatal.set)
-    runner = build_runner(build_app(door), drain=0.01)
-    await runner.setup()
+    port = PublicPort(door, drain=0.01)
     with listening() as sock:
-        await aiohttp.web.SockSite(runner, sock).start()
+        await port.open(sock)
         try:
             async with sending_to(*sock.getsockname()) as sender:
-                yield Opened(door, sender, fatal)
+                yield Opened(door, port, sender, fatal)
         finally:
-            await runner.cleanup()
+            await port.close()
 
 
 @dataclass
 class Opened:
     door: Door
+    port: PublicPort
     sender: Sender
     fatal: asyncio.Event
 
@@ -128,8 +127,15 @@ class Broker:
 
     def __post_init__(self) -> None:
         self.open.set()
+        self._sending: set[asyncio.Future[None]] = set()
 
-    async def deliver(self, records: Sequence[Record]) -> None:
+    def send(self, records: Sequence[Record], settled: Callable[[Exception | None], None]) -> None:
+        sending = asyncio.ensure_future(self._deliver(records))
+        self._sending.add(sending)
+        sending.add_done_callback(self._sending.discard)
+        sending.add_done_callback(lambda sent: settled(sent.exception()))  # type: ignore[arg-type]  # none ends a loop
+
+    async def _deliver(self, records: Sequence[Record]) -> None:
         self.asked.set()
         await self.open.wait()
         if self.refusal is not None:

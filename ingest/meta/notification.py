@@ -105,12 +105,12 @@ def coerce_id(value: object) -> str | None:
 
     Ids are digits (15 to 17 of them for a lead), so nothing else is ever put into the path of a call.
     """
+    text = digits_of(value)
+    if text is not None:
+        return text if text.strip("0") else None
     if value is None or value == "":
         return None
-    text = digits_of(value)
-    if text is None:
-        raise NotAnId
-    return text if text.strip("0") else None
+    raise NotAnId
 
 
 def digits_of(value: object) -> str | None:

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from ingest import app, views
+from ingest import connection, door
 from ingest.kafka import NotAcknowledged, ProducerFailed
 from ingest.records import DEAD, OTHER, RAW, UPDATES
 from tests.door import APP_SECRET, VERIFY_TOKEN, Broker, Opened, leadgen, open_door, post_of, signed
@@ -292,7 +292,7 @@ def test_no_body_is_ever_inflated_whatever_its_headers_say() -> None:
 
 
 def test_a_slow_body_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(views, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(door, "BODY_SECONDS", 0.05)
 
     async def scenario(opened: Opened, broker: Broker) -> None:
         reader, writer = await opened.sender.connect()
@@ -304,7 +304,7 @@ def test_a_slow_body_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_connection_that_never_finishes_its_headers_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "KEEP_ALIVE_SECONDS", 0.05)
+    monkeypatch.setattr(connection, "KEEP_ALIVE_SECONDS", 0.05)
 
     async def scenario(opened: Opened, broker: Broker) -> None:
         reader, writer = await opened.sender.connect()
@@ -381,7 +381,7 @@ def test_many_small_changes_count_for_more_than_their_bytes_and_a_delivery_alone
         broker.open.clear()
         first = asyncio.create_task(opened.sender.post(many))
         await broker.asked.wait()
-        assert opened.door.in_flight > 300 * views.RECORD_BYTES > 2**20
+        assert opened.door.in_flight > 300 * door.RECORD_BYTES > 2**20
         assert (await opened.sender.post(ONE)).status == 503
         broker.open.set()
         assert (await first).status == 200

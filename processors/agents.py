@@ -1,14 +1,16 @@
 """The Faust loops, and nothing more: what is read goes to the window, which runs the step."""
 
 import asyncio
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Protocol, cast
 
 import faust
-from faust.types import Message, StreamT
+from aiokafka import ConsumerRecord
+from faust.types import StreamT
 
 from ingest.records import Received
+from processors.batches import AsTheyAre, Batch
 from processors.window import Partition, Window
 
 
@@ -27,38 +29,42 @@ class Step(Protocol):
 def attach(app: faust.App, topic: str, step: Step, window: Window) -> None:
     """Reads a topic as raw bytes: what cannot be decoded is the step's to decide, not Faust's to skip."""
 
-    async def read(stream: StreamT[bytes]) -> None:
-        async for event in cast("faust.Stream[bytes]", stream).noack().events():
-            message = event.message
-            try:
-                received = _received(message)
-                key = step.key(received)
-            except Exception as error:  # noqa: BLE001  whatever it is, this record must not be passed over
-                window.fail(error)
-                # Faust would start the agent again at the next record, and the mark would pass this one.
-                await asyncio.Event().wait()
-            await window.admit(
-                Partition(message.topic, message.partition),
-                message.offset,
-                message.generation_id or 0,
-                key=key,
-                work=partial(step.run, received),
-            )
+    async def read(stream: StreamT[Batch]) -> None:
+        async for event in cast("faust.Stream[Batch]", stream).noack().events():
+            await take(event.value, event.message.generation_id or 0, step, window, app.flow_control.is_active)
 
     # `acks` would keep Faust's own account, which nobody reads and which slows with every gap of a compacted topic.
-    channel = app.topic(
-        topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", acks=False
-    )
-    app.agent(channel, name=topic)(read)
+    app.agent(app.topic(topic, schema=AsTheyAre(), acks=False), name=topic)(read)
 
 
-def _received(message: Message) -> Received:
+async def take(batch: Batch, generation: int, step: Step, window: Window, flows: Callable[[], bool]) -> None:
+    """Has the window run the step on each record; what is left when a rebalance has begun is read again after it."""
+    for record in batch:
+        if not flows():
+            return
+        try:
+            received = _received(record)
+            key = step.key(received)
+        except Exception as error:  # noqa: BLE001  whatever it is, this record must not be passed over
+            window.fail(error)
+            # Faust would start the agent again at the next batch, and the mark would pass this record.
+            await asyncio.Event().wait()
+        await window.admit(
+            Partition(record.topic, record.partition),
+            record.offset,
+            generation,
+            key=key,
+            work=partial(step.run, received),
+        )
+
+
+def _received(record: ConsumerRecord) -> Received:
     return Received(
-        topic=message.topic,
-        partition=message.partition,
-        offset=message.offset,
-        key=message.key,
-        value=message.value,
-        headers=tuple(cast("Iterable[tuple[str, bytes]]", message.headers or ())),
-        timestamp=int(message.timestamp * 1000),
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        key=record.key,
+        value=record.value,
+        headers=tuple(record.headers),
+        timestamp=record.timestamp,
     )

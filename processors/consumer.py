@@ -10,15 +10,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import ClassVar, Protocol, cast
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
 from faust.types.transports import ConsumerT
+from faust.types.tuples import ConsumerMessage
 
 from ingest import telemetry
+from processors.batches import EACH, Batch, as_message
 from processors.window import Partition, Window
 
 DRAIN_SECONDS = 5.0
@@ -56,6 +58,12 @@ class WindowedConsumer(Consumer):
         worker would read on for a group that has long given its partitions to another.
         """
         await self._thread.call_thread(self._thread.check)
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Nothing: a full queue holds up the reader. Faust would leave the partition out too, for up to a second."""
+
+    def _to_message(self, tp: TP, record: Batch) -> ConsumerMessage:
+        return as_message(tp, record, self.app.consumer_generation_id)
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
@@ -142,6 +150,22 @@ class _Thread(AIOKafkaConsumerThread):
         # another. By range, the same partition of two topics is one worker's.
         consumer._partition_assignment_strategy = (RangePartitionAssignor,)  # noqa: SLF001  Faust offers no setting
         return consumer
+
+    async def _fetch_records(
+        self,
+        consumer: AIOKafkaConsumer,
+        active_partitions: set[TP],
+        timeout: float | None = None,
+        max_records: int | None = None,  # noqa: ARG002  Faust's signature
+    ) -> Mapping[TP, list[ConsumerRecord]]:
+        """Some of each partition: aiokafka would give all it has, megabytes of each, or empty one partition first."""
+        records = dict(await super()._fetch_records(consumer, active_partitions, timeout, EACH))
+        fetcher = consumer._fetcher  # noqa: SLF001  Faust asks it so
+        for tp in [tp for tp in fetcher._records if tp in active_partitions and tp not in records]:  # noqa: SLF001  as above
+            if not records or fetcher._subscriptions.reassignment_in_progress:  # noqa: SLF001  as above
+                break  # it would wait for the next generation, and what was taken is of this one
+            records |= await fetcher.fetched_records([tp], timeout=0, max_records=EACH)
+        return records
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Whether the broker took the offsets; what it did not take is offered again at the next turn."""

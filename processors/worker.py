@@ -18,6 +18,7 @@ from ingest import telemetry
 from ingest.groups import begin
 from ingest.settings import KafkaSettings
 from processors.agents import Step, attach
+from processors.batches import QUEUED, InBatches
 from processors.consumer import DRAIN_SECONDS, WindowedConsumer, WindowedTransport
 from processors.window import Window
 
@@ -157,7 +158,8 @@ def _faust_app(kafka: KafkaSettings, group: str, folder: str) -> WindowedApp:
         # An offset that no longer exists must never be answered by jumping (see OffsetGone).
         consumer_auto_offset_reset="none",
         agent_supervisor=CrashingSupervisor,  # an agent that is started again has passed its record over
-        stream_buffer_maxsize=512,
+        stream_buffer_maxsize=QUEUED,
+        ConsumerScheduler=InBatches,
         stream_wait_empty=False,
         topic_allow_declare=False,
         topic_disable_leader=True,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .contender import Contender
-from .doors import Door, opened
+from .doors import Door, starting
 from .rounds import Absent, Measurement, Row
 from .running import Broken, Running
 from .sender import PROBE, Sender
@@ -60,13 +60,14 @@ def _under(
     case: str, trouble: Callable[[World], None], ready: Sequence[Ready], world: World, sender: Sender
 ) -> Iterator[Row]:
     with ExitStack() as stack:
-        doors = []
-        for each in ready:
+        up = []
+        for by, door in [(each.contender, stack.enter_context(starting(each, world))) for each in ready]:
             try:
-                doors.append((each.contender, stack.enter_context(opened(each, world))))
+                door.wait_until_up()
+                up.append((by, door))
             except Broken as broken:
-                yield Absent(case=case, by=each.contender, why=str(broken))
-        asked = [stack.enter_context(_under_load(by, door, world, sender)) for by, door in doors]
+                yield Absent(case=case, by=by, why=str(broken))
+        asked = [stack.enter_context(_under_load(by, door, world, sender)) for by, door in up]
         time.sleep(_BEFORE)  # into the middle of it
         trouble(world)
         for one in asked:

@@ -32,6 +32,9 @@ class Command:
     arguments: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
 
+    def with_arguments(self, *more: str) -> "Command":
+        return Command(arguments=(*self.arguments, *more), environment=self.environment)
+
     def with_environment(self, **more: str) -> "Command":
         return Command(arguments=self.arguments, environment={**self.environment, **more})
 

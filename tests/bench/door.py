@@ -70,7 +70,7 @@ def run(world: World, options: Options) -> Iterator[Row]:
     out = set()
     for row in honest.check(ready, world, sender):
         yield row
-        if isinstance(row, Absent):
+        if isinstance(row, Absent) and not row.case:
             out.add(row.by.key)
     ready = [each for each in ready if each.contender.key not in out]
     race = _Race(world, sender, quick=options.quick)

@@ -46,13 +46,15 @@ class _Asked:
 
 
 def check(ready: Sequence[Ready], world: World, sender: Sender) -> Iterator[Row]:
-    """A row for each door and trouble; and one that takes a door out of the race, where it lost something."""
+    """A row for each door and trouble; and one of no case for a door that is not to be raced, and why."""
     for case, trouble in (("Broker stopped", _stop), ("Broker killed", _kill)):
         world.say(f"{case.lower()}: {len(ready)} doors at once")
         for row in _under(case, trouble, ready, world, sender):
             yield row
-            if isinstance(row, Measurement) and row.figures["lost"]:
-                lost, promised = row.figures["lost"], row.figures["promised"]
+            if isinstance(row, Absent):
+                yield Absent(by=row.by, why=f"{case.lower()}: {row.why}")
+            elif lost := row.figures["lost"]:
+                promised = row.figures["promised"]
                 yield Absent(by=row.by, why=f"{case.lower()}: {lost:.0f} of {promised:.0f} acknowledged leads are lost")
 
 

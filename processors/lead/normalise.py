@@ -101,7 +101,7 @@ def phone(raw: str, *, answered: str | None, guessed: str | None) -> tuple[str |
     """
     if usual := plain.phone(raw):
         return usual, None
-    international = _parse(raw, None)
+    international = None if plain.names_no_country(raw) else _parse(raw, None)
     if international is not None:
         possible = phonenumbers.is_possible_number(international)
         return (_e164(international), None) if possible else (None, "invalid")

@@ -15,6 +15,9 @@ from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES, EMAIL_
 _MAILBOX = re.compile(r"([A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*)@([A-Za-z0-9.-]+)")
 _LOWERED = frozenset(CASE_INSENSITIVE_MAILBOX_NAMES)
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_LONGEST = 40  # characters; the library reads a few more
+_GROUPING = str.maketrans("", "", " ().-")  # what people group digits with
+_NATIONAL = re.compile(r"[0-9(][0-9 ().-]*")
 
 
 def email(raw: str) -> str | None:
@@ -27,13 +30,21 @@ def email(raw: str) -> str | None:
 
 
 def phone(raw: str) -> str | None:
-    """Of a number that is in E.164 already, of a length that its country has: the number itself."""
-    if not _E164.fullmatch(raw) or not (plan := _plan(raw[1:4])):
+    """Of a number in E.164, however it is grouped, of a length that its country has: the number."""
+    if not raw.startswith("+") or len(raw) > _LONGEST:
         return None
-    national = raw[plan.begins :]
+    number = raw.translate(_GROUPING)
+    if not _E164.fullmatch(number) or not (plan := _plan(number[1:4])):
+        return None
+    national = number[plan.begins :]
     # A leading zero may be part of the number, and a prefix may have to go.
     stays = national[0] != "0" and not (plan.prefix and plan.prefix.match(national))
-    return raw if stays and len(national) in plan.lengths else None
+    return number if stays and len(national) in plan.lengths else None
+
+
+def names_no_country(raw: str) -> bool:
+    """Whether the library would surely find no calling code in a number: it is plain digits, grouped, without a +."""
+    return _NATIONAL.fullmatch(raw) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,7 +52,18 @@ def test_an_address_is_read_as_the_library_reads_it_or_not_at_all(mailbox: str, 
     assert plain.email(raw) in (None, as_the_library_reads_the_address(raw))
 
 
-@pytest.mark.parametrize("raw", ["+4915112345678", "+14155552671", "+393331234567", "+8613812345678", "+97150123456"])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "+1 (212) 555-2671",
+        "+49 151.123 45678",
+        "+4915112345678",
+        "+14155552671",
+        "+393331234567",
+        "+8613812345678",
+        "+97150123456",
+    ],
+)
 def test_a_number_in_e164_needs_no_library(raw: str) -> None:
     assert plain.phone(raw) == as_the_library_reads_the_number(raw)
 
@@ -74,6 +85,27 @@ def test_a_number_is_read_as_the_library_reads_it_or_not_at_all(digits: str) -> 
     assert plain.phone(number) in (None, as_the_library_reads_the_number(number))
 
 
-@given(st.text("+0123456789 ()-/x;٣", max_size=20))
+_GROUPED = st.lists(
+    st.one_of(st.text("0123456789", max_size=5), st.sampled_from([" ", "(", ")", "-", ".", "--", ") ("]))
+)
+
+
+@given(_CODES, _GROUPED.map("".join))
+@example("49", " (0) 151 123-45678")
+@example("49", "-(1511) 234 5678 ")
+@example("49", " " * 240 + "1511 2345678")
+def test_a_number_in_groups_is_read_as_the_library_reads_it_or_not_at_all(code: str, rest: str) -> None:
+    for raw in (f"+{code}{rest}", f"+({code}){rest}"):
+        assert plain.phone(raw) in (None, as_the_library_reads_the_number(raw))
+
+
+@given(_GROUPED.map("".join))
+@example("0049 151 12345678")
+@example("0151 12345678")
+def test_where_no_country_is_named_the_library_finds_none(raw: str) -> None:
+    assert not plain.names_no_country(raw) or as_the_library_reads_the_number(raw) is None
+
+
+@given(st.text("+0123456789 ().-/x;٣", max_size=20))
 def test_what_is_written_otherwise_is_read_as_the_library_reads_it_or_not_at_all(raw: str) -> None:
     assert plain.phone(raw) in (None, as_the_library_reads_the_number(raw))

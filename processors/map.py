@@ -8,7 +8,10 @@ personal data is kept.
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
+
+from prometheus_client import Counter
 
 from ingest import telemetry
 from ingest.codec import Codec, Damaged, DoesNotFit, NotFramed
@@ -77,7 +80,7 @@ class Map:
 
     async def run(self, received: Received) -> None:
         outcome = await self._map(received)
-        telemetry.RECORDS.labels(worker="map", outcome=outcome).inc()
+        _records(outcome).inc()
 
     async def _map(self, received: Received) -> str:
         if received.key is None:  # nobody could erase or replace it, and a compacted topic refuses it
@@ -183,7 +186,7 @@ class Map:
 
     def _count(self, live: Live, records: Sequence[Record]) -> None:
         outcome = "mapped" if records[0].topic == live.mapping.topic else "dead"
-        telemetry.CRM_RECORDS.labels(target=live.mapping.id, outcome=outcome).inc()
+        _crm_records(live.mapping.id, outcome).inc()
 
     def _tell(self, target: str) -> None:
         """An alarm at the first failure, and once a minute for those since."""
@@ -218,9 +221,25 @@ class Map:
             telemetry.LEAD_SECONDS.observe(max(0.0, (self._clock() - int(received_at)) / 1000))
 
 
+# A metric looks its children up by name at each call, which takes longer than to count.
+@cache
+def _records(outcome: str) -> Counter:
+    return telemetry.RECORDS.labels(worker="map", outcome=outcome)
+
+
+@cache
+def _crm_records(target: str, outcome: str) -> Counter:
+    return telemetry.CRM_RECORDS.labels(target=target, outcome=outcome)
+
+
 def _carried(received: Received) -> Headers:
-    told: dict[HeaderName, str | int] = {name: said for name in _CARRIED if (said := received.header(name)) is not None}
-    return headers(told)
+    """The headers that go on, the last of each name, as Kafka's own readers take it."""
+    last = dict(received.headers)
+    return tuple(
+        (name, value if value.isascii() else value.decode("utf-8", "replace").encode())
+        for name in _CARRIED
+        if (value := last.get(name)) is not None
+    )
 
 
 def _record(received: Received, topic: str, value: bytes | None, said: Headers) -> Record:

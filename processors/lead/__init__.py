@@ -104,7 +104,7 @@ def _map(details: LeadDetails) -> Lead:
         "email": said.read("email", normalise.email),
         "work_email": said.read("work_email", normalise.email),
         "phone": said.read("phone", phone),
-        "phone_verified": said.read("phone_verified", lambda raw: (normalise.boolean(raw), None)),
+        "phone_verified": said.read("phone_verified", _boolean),
         "work_phone": said.read("work_phone", phone),
         "whatsapp": said.read("whatsapp", phone),
         "full_name": said.text("full_name"),
@@ -184,7 +184,10 @@ def _created_at(node: Mapping[str, object], change: Mapping[str, object], proble
 
 
 def _is_organic(node: Mapping[str, object], problems: list[Problem]) -> bool | None:
-    said = a_text(node.get("is_organic"))
+    given = node.get("is_organic")
+    if isinstance(given, bool):  # as Meta writes it
+        return given
+    said = a_text(given)
     if said is None:
         return None
     is_organic = normalise.boolean(said)
@@ -193,12 +196,16 @@ def _is_organic(node: Mapping[str, object], problems: list[Problem]) -> bool | N
     return is_organic
 
 
+def _boolean(raw: str) -> tuple[bool | None, None]:
+    return normalise.boolean(raw), None
+
+
 def _raw(value: object) -> str | None:
     return None if value is None else dump(value)
 
 
 def _other_fields(node: Mapping[str, object], problems: list[Problem]) -> str | None:
-    other = {name: value for name, value in node.items() if name not in _PLACED}
+    other = {} if _PLACED.issuperset(node) else {name: node[name] for name in node if name not in _PLACED}
     for name, field in (("field_data", "answers"), ("custom_disclaimer_responses", "disclaimers")):
         if not isinstance(node.get(name), list | None):
             other[name] = node[name]

@@ -27,7 +27,11 @@ def read_answers(field_data: Iterable[object], form: Form) -> list[Answer]:
 
 
 def are_of_a_test_lead(answers: Iterable[Answer]) -> bool:
-    return any(value.startswith(_DUMMY) or value in _DUMMY_EMAILS for answer in answers for value in answer["values"])
+    for answer in answers:
+        for value in answer["values"]:
+            if value.startswith(_DUMMY) or value in _DUMMY_EMAILS:
+                return True
+    return False
 
 
 class StandardAnswers:
@@ -38,17 +42,21 @@ class StandardAnswers:
         self._given: defaultdict[Field, list[tuple[str, str]]] = defaultdict(list)
         for answer in answers:
             if field := _field(answer, form):
-                self._given[field] += [(answer["key"], value) for value in answer["values"] if value.strip()]
+                for value in answer["values"]:
+                    if value.strip():
+                        self._given[field].append((answer["key"], value))
 
     def text(self, field: Field) -> str | None:
         """The field as it was answered, spaces tidied."""
-        return self.read(field, lambda value: (normalise.text(value), None))
+        return self.read(field, _text)
 
     def read(self, field: Field, how: Callable[[str], tuple[Value | None, Code | None]]) -> Value | None:
         """The first value that can be read; another that differs is noted, as is each if none can."""
+        if field not in self._given:  # as most are not
+            return None
         taken: Value | None = None
         failed: list[Problem] = []
-        for key, value in self._given.get(field, ()):
+        for key, value in self._given[field]:
             found, code = (None, "dummy") if value.startswith(_DUMMY) else how(value)
             if found is None:
                 failed.append({"field": field, "key": key, "code": code or "invalid"})
@@ -68,15 +76,20 @@ def _answer(entry: object, form: Form) -> Answer:
     question = form.questions.get(key, _UNLISTED)
     each = given if isinstance(given, list) else [given]
     values = [value if isinstance(value, str) else dump(value) for value in each if value is not None]
+    type_ = question.type
     return {
         "key": key,
         "question": question.label,
-        "type": question.type,
+        "type": type_,
         "values": values,
-        "option_texts": [question.options.get(value) for value in values] if question.options else [],
-        "is_tracking": key in form.tracking and key not in form.questions,
-        "is_sensitive": (question.type or "").startswith("ID_"),
+        "option_texts": list(map(question.options.get, values)) if question.options else [],
+        "is_tracking": question is _UNLISTED and key in form.tracking,
+        "is_sensitive": type_ is not None and type_.startswith("ID_"),
     }
+
+
+def _text(value: str) -> tuple[str, None]:
+    return normalise.text(value), None
 
 
 def _field(answer: Answer, form: Form) -> Field | None:

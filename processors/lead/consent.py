@@ -17,10 +17,11 @@ def read_disclaimers(responses: Iterable[object], form: Form, *, is_test: bool) 
     answered: dict[str, bool | None] = {}
     for response in map(an_object, responses):
         answered[a_text(response.get("checkbox_key")) or ""] = _ticked(response.get("is_checked"))
-    listed = {box.key: box for box in form.checkboxes}
-    strangers = [_unlisted(key) for key in answered if key not in listed]
+    boxes = form.checkboxes
+    if strangers := [_unlisted(key) for key in answered if key not in boxes]:
+        boxes = {**boxes, **{box.key: box for box in strangers}}
     # Nobody has sent the form of a test lead, so it proves no tick.
-    return [_disclaimer(box, answered.get(box.key), proven=not is_test) for box in [*listed.values(), *strangers]]
+    return [_disclaimer(box, answered.get(key), proven=not is_test) for key, box in boxes.items()]
 
 
 def _disclaimer(box: Checkbox, answer: bool | None, *, proven: bool) -> Disclaimer:

@@ -50,7 +50,7 @@ class Form:
     privacy_policy_text: str | None = None
     disclaimer_title: str | None = None
     disclaimer_text: str | None = None
-    checkboxes: tuple[Checkbox, ...] = ()
+    checkboxes: Mapping[str, Checkbox] = field(default_factory=dict)  # by their keys, in the form's order
 
 
 # Kept by the text itself, not by the form's version: that does not cover all that is read here.
@@ -74,7 +74,7 @@ def read_form(snapshot: str) -> Form:
         privacy_policy_text=a_text(policy.get("link_text")),
         disclaimer_title=a_text(disclaimer.get("title")),
         disclaimer_text=a_text(an_object(disclaimer.get("body")).get("text")),
-        checkboxes=tuple(_checkboxes(disclaimer)),
+        checkboxes={box.key: box for box in _checkboxes(disclaimer)},
     )
 
 

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 
 import orjson
 
+# `json.dumps` makes an encoder anew for each value.
+_write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 def parse(text: str) -> object:
     """The JSON value; `ValueError` if it is none. Half a surrogate pair, which UTF-8 cannot carry, becomes U+FFFD."""
@@ -20,7 +23,7 @@ def parse(text: str) -> object:
 
 def dump(value: object) -> str:
     """JSON text, in the characters of the people who wrote it."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _write(value)
 
 
 def an_object(value: object) -> Mapping[str, object]:

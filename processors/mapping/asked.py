@@ -114,7 +114,7 @@ def asked(record: shapes.Form) -> AskedForm:
         is_active=a_text(record["form"].get("status")) in (None, "ACTIVE"),
         questions=form.questions,
         tracking=form.tracking,
-        disclaimers={box.key: box.text for box in form.checkboxes},
+        disclaimers={box.key: box.text for box in form.checkboxes.values()},
         verifies_phone=bool(normalise.boolean(record["form"].get("is_phone_sms_verify_enabled")))
         or any(question.type == "PHONE_OTP" for question in form.questions.values()),
     )

@@ -40,6 +40,8 @@ class Value(NamedTuple):  # not a dataclass: dozens are made for each lead, and 
     places: int = 0  # the bits of what it came from
 
 
+_new = tuple.__new__  # a named tuple's own constructor takes twice as long
+
 Name = TypeVar("Name", bound=str)
 Values = Sequence[Value]
 Read = Callable[["Said"], Values]
@@ -57,21 +59,21 @@ class Said:
         self._by_standard: dict[Field, list[Value]] = {}
         self._by_tracking: dict[str, list[Value]] = {}
         self._by_question: dict[str, list[Value]] | None = None
-        place = 1
+        place = 1  # the next one's bit; behind `_PLACES` of them there is none, and what has none is left, taken or not
         for answer in lead["answers"]:
             values: list[Value] = []
             texts = answer["option_texts"]
             for number, text in enumerate(answer["values"]):
                 if text.strip():
-                    values.append(Value(text, texts[number] if number < len(texts) else None, place))
-                    place = _next(place)
+                    values.append(_new(Value, (text, texts[number] if number < len(texts) else None, place)))
+                    place = place << 1 if place < _LAST_PLACE else 0
             if values:
                 self._index(answer, values)
         self._disclaimers: list[tuple[str, bool, int]] = []
         for box in lead["disclaimers"]:
             if box["is_checked"] is not None:
                 self._disclaimers.append((box["key"], box["is_checked"], place))
-                place = _next(place)
+                place = place << 1 if place < _LAST_PLACE else 0
 
     def custom(self, key: str) -> Values:
         return self._by_key.get(key, ())
@@ -126,7 +128,8 @@ class Said:
             _add(self._by_tracking, key, values)
             return
         _add(self._by_key, key, values)
-        if _is_listed(answer):
+        # Nothing but a form that lists the question gives an answer one of these.
+        if answer["question"] is not None or answer["type"] is not None or answer["option_texts"]:
             field = BY_TYPE.get(answer["type"] or "")
         else:
             field = BY_NAME.get(key)
@@ -173,19 +176,10 @@ def _folded(label: str) -> str:
     return fold(label)
 
 
-def _next(place: int) -> int:
-    """The bit after this one. Behind `_PLACES` of them there is none: what has none is left, whether taken or not."""
-    return place << 1 if place < _LAST_PLACE else 0
-
-
 def _add(to: dict[Name, list[Value]], name: Name, values: list[Value]) -> None:
-    """Into a list of its own: the given one stands under several names."""
-    to.setdefault(name, []).extend(values)
-
-
-def _is_listed(answer: Answer) -> bool:
-    """Whether the form lists the question: nothing else gives an answer one of these."""
-    return bool(answer["question"] is not None or answer["type"] is not None or answer["option_texts"])
+    """Behind what stands there, in a list of its own: the given one stands under several names."""
+    known = to.get(name)
+    to[name] = values if known is None else known + values
 
 
 def _as_text(value: object) -> str:

@@ -14,6 +14,7 @@ from processors.mapping.typed import Convert, Typed, converter, storable
 from schemas.shapes import Lead
 
 _NOT_OVERRIDDEN = Override()
+_new = tuple.__new__  # a named tuple's own constructor takes twice as long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,14 +117,14 @@ class _Way:
                 for value in values:
                     text = each.read(value, said.lead)
                     if text is not None:
-                        kept.append(Value(text, None, value.places))
+                        kept.append(_new(Value, (text, None, value.places)))
                     elif self.is_lenient:
                         refused |= value.places
                     else:
                         return None, 0, each.reason
                 values = kept
             elif isinstance(each, Text):
-                values = [Value(each.change(value.text), value.option, value.places) for value in values]
+                values = [_new(Value, (each.change(value.text), value.option, value.places)) for value in values]
             else:
                 values = each.change(values, said)
         return self._typed(values, refused)
@@ -146,8 +147,9 @@ class _Way:
             for number, value in enumerate(values):
                 found = self.convert(value.text)
                 if found is not None:
-                    for other in values[number + 1 :]:  # also a part of the same answer: then it is left whole
-                        refused |= other.places
+                    if len(values) > 1:
+                        for other in values[number + 1 :]:  # also a part of the same answer: then it is left whole
+                            refused |= other.places
                     return found, value.places & ~refused, None
                 if not self.is_lenient:
                     return None, 0, "type"

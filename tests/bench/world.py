@@ -43,11 +43,7 @@ class World:
 
     def __enter__(self) -> Self:
         self.say(f"starting {' and '.join(self._needs)}")
-        try:
-            self.sandbox.up(self._needs)
-        except BaseException:
-            self.sandbox.down()
-            raise
+        self.sandbox.up(self._needs)
         return self
 
     def __exit__(

@@ -4,6 +4,7 @@ Not for people: `leadstream serve`, `work`, `connect watch` and the commands wit
 """
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -62,7 +63,9 @@ async def _live(name: str, tell: int, lifeline: int, sock: int | None) -> None:
 
     telling = asyncio.create_task(_tell(tell, state))
     try:
-        await _program(name, sock)(stop, report)
+        program = _program(name, sock)
+        _collect_less()
+        await program(stop, report)
     finally:
         loop.remove_reader(lifeline)
         telling.cancel()
@@ -110,6 +113,15 @@ def _program(  # noqa: PLR0911  one for each program
             return fly
         case _:
             raise ValueError(name)
+
+
+def _collect_less() -> None:
+    """Python looks for cycles whenever 700 more objects live; a full window is thousands, and there are none in it.
+
+    What is imported by now stays for good, and is not looked at again.
+    """
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 async def _tell(pipe: int, state: dict[str, object]) -> None:

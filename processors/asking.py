@@ -24,6 +24,7 @@ from processors.access import Standing, State, access_record
 from processors.governor import Governor
 
 CALLS_PER_PAGE = 4
+PAGE_SHARE = 32  # of the calls under way, one page may have so much of them, where that is more
 _SILENT_SECONDS = 1.0  # between two calls for a page while nobody is answered
 _PROBE_SECONDS = (1.0, 30.0)  # the pause before the first probe in a storm, and the longest one
 
@@ -99,6 +100,7 @@ class Asking:
         self._governor = governor
         self._producer = producer
         self._slots = asyncio.Semaphore(concurrency)
+        self._per_page = max(CALLS_PER_PAGE, concurrency // PAGE_SHARE)
         self._pause = pause
         self._lines: dict[tuple[PageAccess, bool], _Line] = {}
         self._form_turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
@@ -163,7 +165,7 @@ class Asking:
     def _go(self, key: tuple[PageAccess, bool], line: _Line) -> None:
         if line.calls * BATCH_SIZE >= len(line):  # what waits goes together once a call is over
             return
-        most = CALLS_PER_PAGE if self._governor.proven(line.page) else 1
+        most = self._per_page if self._governor.proven(line.page) else 1
         while line.calls < most and line.calls * BATCH_SIZE < len(line):
             line.calls += 1
             task = asyncio.create_task(self._call(key, line))

@@ -6,7 +6,6 @@ acknowledged. `failures.py` says which; seconds are waited out in place, nothing
 """
 
 import asyncio
-import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 from dataclasses import replace
@@ -32,7 +31,6 @@ from ingest.records import (
     Record,
     dead_letter,
     fate_record,
-    headers,
     set_aside,
 )
 from processors import patience
@@ -58,6 +56,7 @@ from schemas.shapes import LeadDetails
 
 # What a reader of details and leads may want to know of the way a lead came; the rest stays on raw.
 _CARRIED: tuple[HeaderName, ...] = ("source", "delivery", "received-at")
+_MILLISECONDS_DIGITS = 13
 SLOW_MS = 10_000  # a page whose oldest open record is older is slow
 _AT_HAND = 1024  # notifications: each is read for its key, and a moment later for its lead
 
@@ -288,7 +287,7 @@ class Fetch:
         form_id: str | None = None,
         form: Snapshot | None = None,
     ) -> str:
-        origin, source = received.origin, received.header("source")
+        origin, said = received.origin, dict(received.headers)  # of a header that stands twice, the last one
         details = lead_details(
             lead_id=notification.lead_id,
             page_id=notification.page_id,
@@ -296,17 +295,16 @@ class Fetch:
             answer=answer.body,
             completeness="FULL" if fields is LEAD_FIELDS else "REDUCED",
             missing_fields=_missing(fields),
-            source=source or "webhook",
+            source=said.get("source", b"").decode("utf-8", "replace") or "webhook",
             api_version=answer.version,
             form=form,
             fetched_at=self._clock(),
             change=notification.value,
-            received_at=_milliseconds(received.header("received-at")),
+            received_at=_milliseconds(said.get("received-at", b"")),
         )
-        told: dict[HeaderName, str | int] = {"origin": origin}
-        told |= {name: said for name in _CARRIED if (said := received.header(name)) is not None}
+        told = (("origin", origin.encode()), *((name, said[name]) for name in _CARRIED if name in said))
         try:
-            records = [details_record(details, self._codec, headers(told))]
+            records = [details_record(details, self._codec, told)]
         except DoesNotFit as error:
             return await self._bury(received, notification, "does-not-fit", error)
         if not received.topic.endswith(RAW):  # another fate was told before
@@ -359,9 +357,9 @@ def _without_its_past(received: Received) -> Received:
 
 
 def _came_back_missing(received: Received) -> bool:
-    return received.header("fate-reason") == NOT_FOUND
+    return not received.topic.endswith(RAW) and received.header("fate-reason") == NOT_FOUND
 
 
-def _milliseconds(text: str | None) -> int | None:
+def _milliseconds(text: bytes) -> int | None:
     # Thirteen digits reach to the year 2286; what somebody else has written there must not cost the lead.
-    return int(text) if text is not None and re.fullmatch(r"[0-9]{1,13}", text) else None
+    return int(text) if text.isdigit() and len(text) <= _MILLISECONDS_DIGITS else None

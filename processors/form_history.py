@@ -43,10 +43,10 @@ class Given:
         created = normalise.instant(a_text(lead.get("created_time")) or "")
         seconds = told_at if created is None else int(created.timestamp())
         answers = a_list(lead.get("field_data"))
-        names = [a_text(answer.get("name")) for answer in answers if isinstance(answer, dict)]
+        names = tuple([a_text(answer.get("name")) for answer in answers if isinstance(answer, dict)])
         # Meta tells the second, and what we saw within it was there when it ended.
         at = None if seconds is None else seconds * 1000 + _SECOND
-        return cls(at=at, keys=frozenset(name for name in names if name) - _UNASKED)
+        return cls(at=at, keys=_asked(names))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ class Version:
 
     @property
     def snapshot(self) -> Snapshot:
-        return Snapshot(text=_unpack(self.packed), version=self.version)
+        return _unpack(self.packed, self.version)
 
     def explains(self, given: Given) -> bool:
         """Whether it has every question that was answered."""
@@ -221,5 +221,10 @@ def _version(
 
 
 @lru_cache(maxsize=_UNPACKED)
-def _unpack(packed: bytes) -> str:
-    return zlib.decompress(packed).decode()
+def _unpack(packed: bytes, version: str) -> Snapshot:
+    return Snapshot(text=zlib.decompress(packed).decode(), version=version)
+
+
+@lru_cache(maxsize=_UNPACKED)  # the leads of a form answer the same questions
+def _asked(names: tuple[str | None, ...]) -> frozenset[str]:
+    return frozenset(name for name in names if name) - _UNASKED

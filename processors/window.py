@@ -95,6 +95,15 @@ def _mark(assignment: _Assignment) -> int:
     return assignment.opened[0] if assignment.opened else assignment.next_offset
 
 
+class _Record(NamedTuple):
+    """One that is open."""
+
+    partition: Partition
+    offset: int
+    generation: int
+    key: Hashable
+
+
 class Window:
     """Runs the work on records: at most `size` of them open, those of one key in their order.
 
@@ -110,7 +119,7 @@ class Window:
         self._room = asyncio.Semaphore(size)
         self._on_defect = on_defect
         self._tails: dict[Hashable, asyncio.Task[None]] = {}
-        self._running: dict[asyncio.Task[None], Partition] = {}
+        self._running: dict[asyncio.Task[None], _Record] = {}
 
     def __len__(self) -> int:
         """How many records are open."""
@@ -140,26 +149,25 @@ class Window:
         if not self._ledger.open(partition, offset, generation):
             self._room.release()
             return
-        before = self._tails.get(key)
-        task = asyncio.create_task(self._run(before, work), name=f"{partition.topic}/{partition.number}@{offset}")
+        # Not by `create_task`, which makes a name for each one first; which record it is, `_running` knows.
+        task = asyncio.Task(self._run(self._tails.get(key), work), name=partition.topic)
         self._tails[key] = task
-        self._running[task] = partition
+        self._running[task] = _Record(partition, offset, generation, key)
+        task.add_done_callback(self._finish)
 
-        def finish(task: asyncio.Task[None]) -> None:
-            self._room.release()
-            self._moved.set()
-            del self._running[task]
-            if self._tails.get(key) is task:
-                del self._tails[key]
-            if task.cancelled():
-                return
-            error = task.exception()
-            if error is None:
-                self._ledger.close(partition, offset, generation)
-            elif isinstance(error, Exception):
-                self.fail(error)
-
-        task.add_done_callback(finish)
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        record = self._running.pop(task)
+        self._room.release()
+        self._moved.set()
+        if self._tails.get(record.key) is task:
+            del self._tails[record.key]
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            self._ledger.close(record.partition, record.offset, record.generation)
+        elif isinstance(error, Exception):
+            self.fail(error)
 
     def fail(self, error: Exception) -> None:
         """A record could not even be taken in: as if its work had raised."""
@@ -176,7 +184,7 @@ class Window:
         gone = set(partitions)
         self._ledger.revoke(gone)
         self._moved.set()
-        tasks = [task for task, partition in self._running.items() if partition in gone]
+        tasks = [task for task, record in self._running.items() if record.partition in gone]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -14,24 +14,24 @@ from .suite import Ready
 from .world import APP_SECRET, World
 
 PARTITIONS = 12  # of raw, as declared
-SECONDS_TO_START = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """One that takes leads on `port` and writes them to `topic`."""
+    """One that takes leads on `port`, once it is up, and writes them to `topic`."""
 
     running: Running
     port: int
     topic: str
 
+    def wait_until_up(self) -> None:
+        """Returns when it has answered 200 to a lead; Broken after a minute."""
+        self.running.wait_until(lambda: takes_leads(self.port), "a signed lead is answered 200")
+
 
 @contextmanager
-def opened(each: Ready, world: World) -> Iterator[Door]:
-    """A door over topics that nobody else writes to; they are deleted when it is closed.
-
-    Broken when it does not take a lead within a minute.
-    """
+def starting(each: Ready, world: World) -> Iterator[Door]:
+    """A door over topics that nobody else writes to; they are deleted when it is closed."""
     prefix, port = world.prefix(), free_port()
     topic = f"{prefix}{RAW}"
     if each.contender.kind == "ours":
@@ -45,9 +45,16 @@ def opened(each: Ready, world: World) -> Iterator[Door]:
         "APP_SECRET": APP_SECRET,
     }
     with world.start(each.command, each.contender.key, environment) as running:
-        running.wait_until(lambda: takes_leads(port), "a signed lead is answered 200", seconds=SECONDS_TO_START)
         yield Door(running=running, port=port, topic=topic)
     world.delete(prefix)
+
+
+@contextmanager
+def opened(each: Ready, world: World) -> Iterator[Door]:
+    """The same, when it is up; Broken where it does not come up."""
+    with starting(each, world) as door:
+        door.wait_until_up()
+        yield door
 
 
 # Room for 64 deliveries of 1,000 changes; no peer bounds what it holds in memory, nor gives up before ten seconds.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .contender import Contender
-from .doors import Door, opened
+from .doors import Door, starting
 from .rounds import Absent, Measurement, Row
 from .running import Broken, Running
 from .sender import PROBE, Sender
@@ -46,13 +46,15 @@ class _Asked:
 
 
 def check(ready: Sequence[Ready], world: World, sender: Sender) -> Iterator[Row]:
-    """A row for each door and trouble; and one that takes a door out of the race, where it lost something."""
+    """A row for each door and trouble; and one of no case for a door that is not to be raced, and why."""
     for case, trouble in (("Broker stopped", _stop), ("Broker killed", _kill)):
         world.say(f"{case.lower()}: {len(ready)} doors at once")
         for row in _under(case, trouble, ready, world, sender):
             yield row
-            if isinstance(row, Measurement) and row.figures["lost"]:
-                lost, promised = row.figures["lost"], row.figures["promised"]
+            if isinstance(row, Absent):
+                yield Absent(by=row.by, why=f"{case.lower()}: {row.why}")
+            elif lost := row.figures["lost"]:
+                promised = row.figures["promised"]
                 yield Absent(by=row.by, why=f"{case.lower()}: {lost:.0f} of {promised:.0f} acknowledged leads are lost")
 
 
@@ -60,13 +62,14 @@ def _under(
     case: str, trouble: Callable[[World], None], ready: Sequence[Ready], world: World, sender: Sender
 ) -> Iterator[Row]:
     with ExitStack() as stack:
-        doors = []
-        for each in ready:
+        up = []
+        for by, door in [(each.contender, stack.enter_context(starting(each, world))) for each in ready]:
             try:
-                doors.append((each.contender, stack.enter_context(opened(each, world))))
+                door.wait_until_up()
+                up.append((by, door))
             except Broken as broken:
-                yield Absent(case=case, by=each.contender, why=str(broken))
-        asked = [stack.enter_context(_under_load(by, door, world, sender)) for by, door in doors]
+                yield Absent(case=case, by=by, why=str(broken))
+        asked = [stack.enter_context(_under_load(by, door, world, sender)) for by, door in up]
         time.sleep(_BEFORE)  # into the middle of it
         trouble(world)
         for one in asked:

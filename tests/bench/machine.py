@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -10,6 +11,7 @@ from pathlib import Path
 from deploy.sandbox import artifacts
 
 _LIBRARIES = ("faust-streaming", "aiokafka", "confluent-kafka", "aiohttp", "fastavro", "orjson")
+_TOOLS = {"Go": ("go", "env", "GOVERSION"), "Node": ("node", "--version")}  # what peers are built with
 _CHECKOUT = Path(__file__).parents[2]
 
 
@@ -24,6 +26,7 @@ def machine() -> dict[str, str]:
         "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
         "Python": platform.python_version(),
         "Kafka": _kafka(),
+        **{name: said for name, command in _TOOLS.items() if (said := _version_of(command))},
         **{library: version(library) for library in _LIBRARIES},
     }
 
@@ -33,6 +36,13 @@ def _commit() -> str:
         ("git", "describe", "--always", "--dirty"), cwd=_CHECKOUT, capture_output=True, text=True, check=False
     )
     return described.stdout.strip() or version("leadstream")
+
+
+def _version_of(command: tuple[str, ...]) -> str:
+    if shutil.which(command[0]) is None:
+        return ""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip().removeprefix("go").removeprefix("v")
 
 
 def _told(file: str, name: str) -> str:

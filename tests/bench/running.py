@@ -32,6 +32,9 @@ class Command:
     arguments: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
 
+    def with_arguments(self, *more: str) -> "Command":
+        return Command(arguments=(*self.arguments, *more), environment=self.environment)
+
     def with_environment(self, **more: str) -> "Command":
         return Command(arguments=self.arguments, environment={**self.environment, **more})
 
@@ -89,6 +92,17 @@ class Running:
         for pid in tree(self.pid):
             with suppress(OSError):  # one that has just ended
                 Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """It stands still while the context is open, so that what is prepared meets it all at once."""
+        with suppress(ProcessLookupError):  # it has ended; whoever waits for it is told
+            os.killpg(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGCONT)
 
     @contextmanager
     def measured(self) -> Iterator[Used]:

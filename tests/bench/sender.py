@@ -5,22 +5,16 @@ import json
 import subprocess
 import urllib.error
 import urllib.request
-from pathlib import Path
 from typing import TypedDict
 
-from .contender import Build, Say
+from .contender import Say
+from .peers.go.contenders import load
 from .running import Broken, Command
 from .world import APP_SECRET
 
 PATH = "/webhook"
 PROBE = "1"  # the lead by which a door is seen to be up
 _TIME = 1728000000  # unix seconds, as long as now
-_BUILD = Build(
-    name="load",
-    sources=Path(__file__).parent / "peers" / "go",
-    steps=(("go", "build", "-o", "load-generator", "./load"),),
-    tools={"go": "apt-get install golang, or https://go.dev/dl"},
-)
 
 
 class Told(TypedDict):
@@ -41,7 +35,7 @@ class Sender:
     """The load generator, built; Unavailable where it cannot be."""
 
     def __init__(self, say: Say) -> None:
-        self._program = _BUILD.folder(say) / "load-generator"
+        self._load = load(say)
 
     def post(self, port: int, *, within: float, **flags: object) -> Told:
         """Runs it to its end, `flags` as its own; Broken when it does not end within so many seconds more than told."""
@@ -59,7 +53,7 @@ class Sender:
         """How it is started in the background; its one line of JSON goes to standard output."""
         given = {"url": webhook(port), "secret": APP_SECRET, **flags}
         arguments = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
-        return Command(arguments=(str(self._program), *arguments))
+        return self._load.with_arguments(*arguments)
 
 
 def webhook(port: int) -> str:

@@ -43,7 +43,11 @@ class World:
 
     def __enter__(self) -> Self:
         self.say(f"starting {' and '.join(self._needs)}")
-        self.sandbox.up(self._needs)
+        try:
+            self.sandbox.up(self._needs)
+        except BaseException:
+            self.sandbox.down()
+            raise
         return self
 
     def __exit__(

@@ -299,6 +299,21 @@ def test_a_form_is_not_asked_for_while_its_page_is_paused() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(("concurrency", "calls"), [(8, CALLS_PER_PAGE), (64, CALLS_PER_PAGE), (256, 8)])
+def test_a_page_has_a_few_calls_under_way_and_more_where_many_may_be(concurrency: int, calls: int) -> None:
+    async def scenario() -> None:
+        desk = Desk(concurrency)
+        await desk.ask("1")
+        desk.meta.slow = {"1"}
+        leads = [desk.ask(lead_id) for lead_id in many(1000)]
+        await settle()
+        assert desk.meta.under_way == calls
+        desk.meta.gate.set()
+        await asyncio.gather(*leads)
+
+    asyncio.run(scenario())
+
+
 def test_a_page_with_many_slow_forms_leaves_slots_for_the_others() -> None:
     async def scenario() -> None:
         desk = Desk()

@@ -1,4 +1,4 @@
-"""Two doors in Node: one that sends each POST by itself, and one that gathers POSTs while a send is on its way."""
+"""Doors in Node: two that send each POST by itself, and one that gathers POSTs while a send is on its way."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +26,14 @@ PLAIN = Contender(
     made_of=_MADE_OF,
     promises="200 after acks=all; not idempotent; lz4",
     prepare=_door("plain"),
+)
+IDEMPOTENT = Contender(
+    key="node-idempotent",
+    name="Node, idempotent sends at once",
+    kind="peer",
+    made_of=_MADE_OF,
+    promises="200 after acks=all, idempotent, by its settings; lz4",
+    prepare=_door("idempotent"),
 )
 BATCHING = Contender(
     key="node-batching",

@@ -2,6 +2,7 @@
 //
 //     node door.mjs plain       every POST is a send() of its own, as the library's users write it; not idempotent, because
 //                               with concurrent sends its idempotent producer acknowledges what it did not store
+//     node door.mjs idempotent  the same, idempotent all the same: to be seen losing
 //     node door.mjs batching    POSTs gather while one send() is on its way, and go together in the next; idempotent
 import { createHmac, randomUUID, timingSafeEqual } from 'node:crypto'
 
@@ -20,8 +21,8 @@ const producerOptions = {
   acks: ProduceAcks.ALL
 }
 
-function plain () {
-  const producer = new Producer({ ...producerOptions, idempotent: false, requestTimeout: PATIENCE, retries: 0 })
+function plain (idempotent = false) {
+  const producer = new Producer({ ...producerOptions, idempotent, requestTimeout: PATIENCE, retries: 0 })
   return messages => producer.send({ messages })
 }
 
@@ -65,7 +66,7 @@ function batching () {
   })
 }
 
-const deliver = { plain, batching }[process.argv[2]]()
+const deliver = { plain, idempotent: () => plain(true), batching }[process.argv[2]]()
 
 function signed (header, body) {
   const expected = Buffer.from('sha256=' + createHmac('sha256', APP_SECRET).update(body).digest('hex'))

@@ -32,7 +32,7 @@ import (
 
 const (
 	maxBody    = 4 << 20
-	ackTimeout = 5 * time.Second
+	ackTimeout = 10 * time.Second
 	linger     = 2 * time.Millisecond
 )
 
@@ -84,7 +84,7 @@ func run() error {
 		return err
 	case <-stop.Done():
 	}
-	patience, done := context.WithTimeout(context.Background(), 2*ackTimeout)
+	patience, done := context.WithTimeout(context.Background(), ackTimeout)
 	defer done()
 	return server.Shutdown(patience)
 }

@@ -11,6 +11,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import count
 from pathlib import PurePath
 from typing import Protocol
 
@@ -65,6 +66,8 @@ class Door:
         self._on_fatal = on_fatal
         self._tally = Tally()
         self.tell = Sparingly(clock)
+        # Names of deliveries, from anywhere on: random ones are a call of the system each.
+        self._numbers = count(secrets.randbits(63))
         self.in_flight = 0  # bytes of deliveries that are arriving or wait for the broker
         self._swells = 1.0  # what the last delivery cost for each byte of its body
         self._waiting: deque[_Waiting] = deque()  # for the broker, in the order they came
@@ -96,7 +99,7 @@ class Door:
         size = len(body)
         try:
             verify(claimed, body, self._app_secrets)
-            delivery = read(body, delivery=secrets.token_hex(8), received_at=self._clock())
+            delivery = read(body, delivery=f"{next(self._numbers):016x}", received_at=self._clock())
             cost = self._room_for(delivery, size)
         except (Refused, Unsigned, Unreadable, FlatLead) as refused:
             self.in_flight -= size

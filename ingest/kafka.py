@@ -13,7 +13,7 @@ from typing import Protocol
 import confluent_kafka
 
 from ingest import telemetry
-from ingest.records import RAW, Record, Topics
+from ingest.records import RAW, Headers, Record, Topics
 from ingest.settings import KafkaSettings
 
 # Room for the largest answer with the largest form and the largest delivery; schemas/topics.toml allows as much.
@@ -137,13 +137,16 @@ class ConfluentProducer:
             return
         left = _Left(len(records), self._failure, settled)
         produce, names, acknowledged = self._producer.produce, self._names, left.acknowledged
+        said: Headers = ()
+        headers: list[tuple[str, str | bytes | None]] = []
         for position, record in enumerate(records):
             topic = names.get(record.topic) or names.setdefault(record.topic, self._topics(record.topic))
+            if record.headers is not said:  # records of one call often share them
+                said = record.headers
+                headers = list(said)
             try:
                 # By position, which is half the cost: partition -1 is the partitioner's, timestamp 0 is now.
-                produce(
-                    topic, record.value, record.key, -1, acknowledged, None, record.timestamp or 0, list(record.headers)
-                )
+                produce(topic, record.value, record.key, -1, acknowledged, None, record.timestamp or 0, headers)
             except BufferError:
                 left.finish(len(records) - position, NotAcknowledged("queue-full"))
                 break

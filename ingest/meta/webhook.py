@@ -127,14 +127,67 @@ def read(body: bytes, *, delivery: str, received_at: int) -> Delivery:
 
     `delivery` names this POST, `received_at` is unix milliseconds.
     """
-    root, value_of, text_of = _open(body)
+    common = (*_WEBHOOK, ("delivery", delivery.encode()), ("received-at", b"%d" % received_at))
+    document = _lossless(body)
+    if document is not None:
+        usual = _usual(document, common)
+        return Delivery(records=usual) if usual is not None else _read(document, common, _itself, orjson.dumps)
+    try:
+        root = verbatim.read(body, _BODY)
+    except ValueError:
+        raise Unreadable("not-json") from None
+    return _read(root, common, attrgetter("value"), attrgetter("text"))
+
+
+def _lossless(body: bytes) -> Any:
+    """The document, if orjson would write the whole as it came: then what it writes of a part are the part's own bytes.
+
+    So it is with what Meta sends to this day, at a third of the cost of cutting the text. It is never so where orjson
+    lost something, as it does with an integer beyond 64 bits. None where it is not, or may not be: the other reader
+    decides, which takes lone surrogates, for one.
+    """
+    try:
+        document = orjson.loads(body)
+        return document if orjson.dumps(document) == body else None
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return None
+
+
+def _usual(document: Any, common: Headers) -> list[Record] | None:
+    """The records of a delivery of leads in which all is as Meta documents it; None where `_read` has to look closer.
+
+    It is what nearly every delivery is, and `_read` would come to the same records in twice the time.
+    """
+    records: list[Record] = []
+    try:
+        entries = document["entry"]
+        if document["object"] != "page" or type(entries) is not list:
+            return None
+        for entry in entries:
+            number, time, changes = digits_of(entry["id"]), digits_of(entry["time"]), entry["changes"]
+            if number is None or time is None or type(changes) is not list or len(entry) != len(_USUAL):
+                return None
+            said = (*common, ("entry-id", number.encode()), ("entry-time", time.encode()))
+            for change in changes:
+                value = change["value"]
+                lead, page = digits_of(value["leadgen_id"]), digits_of(value["page_id"])
+                if not lead or not page or lead[0] == "0" or page[0] == "0" or lead == SAMPLE_LEAD:
+                    return None
+                if change["field"] != "leadgen":
+                    return None
+                records.append(Record(topic=RAW, key=page.encode(), value=orjson.dumps(change), headers=said))
+    except (KeyError, TypeError):  # of another shape
+        return None
+    return records
+
+
+def _read(root: Any, common: Headers, value_of: "_ValueOf", text_of: "_TextOf") -> Delivery:
     document = value_of(root)
     if not isinstance(document, dict):
         raise Unreadable("not-an-object")
     entries = document.get("entry")
     if not isinstance(entries, list):
         raise FlatLead if "facebook_lead_id" in document else Unreadable("no-entries")
-    common = (*_WEBHOOK, ("delivery", delivery.encode()), ("received-at", b"%d" % received_at))
     reading = _Reading(common, value_of, text_of)
     of_a_page = document.get("object") == "page"
     for entry in entries:
@@ -219,23 +272,6 @@ class _Reading:
 # `Any`: a node of JSON, as it is or as a verbatim.Part.
 _ValueOf = Callable[[Any], Any]
 _TextOf = Callable[[Any], bytes]
-
-
-def _open(body: bytes) -> tuple[Any, _ValueOf, _TextOf]:
-    """The document, and how to tell the value and the bytes of its entries and changes."""
-    try:
-        document = orjson.loads(body)
-        # If orjson would write the whole as it came, then what it writes of a part are the part's own bytes. So it is
-        # with what Meta sends to this day, at a third of the cost of cutting the text. It is never so where orjson lost
-        # something, as it does with an integer beyond 64 bits.
-        if orjson.dumps(document) == body:
-            return document, _itself, orjson.dumps
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
-        pass  # the other reader decides: it takes lone surrogates, for one
-    try:
-        return verbatim.read(body, _BODY), attrgetter("value"), attrgetter("text")
-    except ValueError:
-        raise Unreadable("not-json") from None
 
 
 def _itself(node: Any) -> Any:

@@ -111,6 +111,18 @@ def test_a_change_that_names_no_page_is_of_its_entrys() -> None:
     assert placed(deliver(page({"field": "leadgen", "value": {"leadgen_id": "1"}}))) == [(RAW, b"153125381133")]
 
 
+@pytest.mark.parametrize("lead", [LEAD, str(LEAD), "0055459717045641545"])
+@pytest.mark.parametrize("of", [153125381133, "153125381133", None, 0])
+def test_an_unusual_change_beside_usual_ones_changes_nothing_for_them(lead: object, of: object) -> None:
+    """Deliveries of nothing but leads take a shorter way."""
+    leads = page(leadgen(leadgen_id=lead, page_id=of), leadgen(leadgen_id=1))
+    other = page(leadgen(leadgen_id=lead, page_id=of), leadgen(leadgen_id=1), {"field": "feed"})
+    usual, beside = deliver(leads).records, deliver(other).records
+    assert usual == beside[:-1]
+    assert placed(deliver(leads)) == [(RAW, b"153125381133")] * 2
+    assert usual[0].headers == beside[-1].headers
+
+
 def test_pages_that_share_a_post_are_told_apart() -> None:
     body = {
         "object": "page",

@@ -7,11 +7,11 @@ from ingest.meta.webhook import read
 from processors.lead import map_lead
 from processors.mapping.reading import read_folder
 from processors.mapping.target import Target
-from schemas.shapes import LeadDetails
+from schemas.shapes import Lead, LeadDetails
 from tests.bench import limits
 from tests.bench.details import details, lead_of
 from tests.bench.mapping import MAPPINGS
-from tests.bench.peers.python import door
+from tests.bench.peers.python import by_hand, door
 
 MANY = 200
 
@@ -67,3 +67,14 @@ def test_the_door_by_hand_makes_the_records_that_ours_makes() -> None:
     assert [[name for name, _ in made.headers] for made in by_hand] == [
         [name for name, _ in record.headers] for record in ours
     ]
+
+
+def test_the_map_by_hand_makes_the_lead_and_the_record_that_ours_makes() -> None:
+    [loaded] = read_folder(MAPPINGS)
+    target = Target(loaded.mapping)
+    empty = dict.fromkeys(Lead.__annotations__)
+    for made in details(MANY):
+        lead = map_lead(made.details)
+
+        assert empty | by_hand.lead(made.details) == lead
+        assert by_hand.record(lead) == target.map(lead).record

@@ -1,4 +1,4 @@
-"""The peers in Python: two doors, three enrichments and a map, each run from an environment of its own lock file."""
+"""The peers in Python: two doors, three enrichments and two maps, each run from an environment of its own lock file."""
 
 import os
 import shutil
@@ -91,9 +91,17 @@ FAUST = Contender(
 )
 QUIXSTREAMS = Contender(
     key="quixstreams",
-    name="quixstreams",
+    name="quixstreams, our functions",
     kind="peer",
     made_of=_made_of("quixstreams", "fastavro"),
-    promises="at least once",
-    prepare=_program("quix", "quix.py"),
+    promises="at least once; ends at a lead that cannot be mapped",
+    prepare=_program("quix", "quix.py", "functions"),
+)
+QUIXSTREAMS_BY_HAND = Contender(
+    key="quixstreams-by-hand",
+    name="quixstreams, a map by hand",
+    kind="peer",
+    made_of=_made_of("quixstreams", "fastavro", "phonenumbers", "email-validator"),
+    promises="at least once; knows these forms only, and ends at a lead that cannot be mapped",
+    prepare=_program("quix", "quix.py", "by-hand"),
 )

@@ -42,7 +42,6 @@ class Outbox:
                 "acks": "all",
                 "enable.idempotence": True,
                 "compression.type": "lz4",
-                "linger.ms": 2,
                 "message.timeout.ms": 10_000,
             }
         )

@@ -1,25 +1,45 @@
-"""The map as quixstreams does it: details in, `leads.v1` and one CRM topic out, by leadstream's own pure functions.
+"""The map as quixstreams does it: details in, `leads.v1` and one CRM topic out.
 
-One chain without a branch: behind a branch quixstreams pickles the value for the second way, which nothing here needs.
-At least once: an offset is committed when all that was produced before it is flushed.
+`functions` calls leadstream's own pure functions and codecs; `by-hand` is what a user has instead: by_hand.py, and
+quixstreams' own Avro with the registry. One chain without a branch: behind a branch quixstreams pickles the value for
+the second way, which nothing here needs. At least once: an offset is committed when all that was produced before it is
+flushed.
 """
 
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from quixstreams import Application
-from quixstreams.models import Deserializer, Serializer
+from quixstreams.models import Deserializer, SchemaRegistryClientConfig, Serializer
+from quixstreams.models.serializers.avro import AvroDeserializer, AvroSerializer
 
 from ingest.codec import Codec
 from processors.lead import map_lead
 from processors.mapping.avro import avro_schema
 from processors.mapping.reading import read_folder
 from processors.mapping.target import Target
+from schemas import avro
+from tests.bench.peers.python import by_hand
 
 CARRIED = ("origin", "source", "delivery", "received-at")
 Told = Iterable[tuple[str, bytes]]
+Made = Mapping[str, Any]  # a record of Avro
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How records are read, mapped and written."""
+
+    details: Deserializer
+    lead: Callable[[Any], Made]
+    leads: Serializer
+    wants: Callable[[Any], bool]
+    record: Callable[[Any], Made]
+    crm: Serializer
 
 
 class Framed(Deserializer):  # type: ignore[misc]  # of an environment of its own
@@ -43,14 +63,41 @@ class Framing(Serializer):  # type: ignore[misc]  # of an environment of its own
         return self._codec.encode(value)
 
 
+def with_our_functions(target: Target) -> Way:
+    def record(lead: Any) -> Made:
+        mapped = target.map(lead)
+        if mapped.failures:
+            raise ValueError(f"{mapped.failures[0].field}: {mapped.failures[0].reason}")
+        return mapped.record
+
+    ids = {name: int(os.environ[f"{name}_SCHEMA"]) for name in ("DETAILS", "LEAD", "CRM")}
+    return Way(
+        details=Framed(Codec("LeadDetails", schema_id=ids["DETAILS"])),
+        lead=map_lead,
+        leads=Framing(Codec("Lead", schema_id=ids["LEAD"])),
+        wants=target.wants,
+        record=record,
+        crm=Framing(Codec(avro_schema(target.mapping), schema_id=ids["CRM"])),
+    )
+
+
+def written_by_hand(target: Target) -> Way:
+    registry = SchemaRegistryClientConfig(url=os.environ["REGISTRY_URL"])
+    return Way(
+        details=AvroDeserializer(schema_registry_client_config=registry),
+        lead=by_hand.lead,
+        leads=AvroSerializer(avro("Lead"), schema_registry_client_config=registry),
+        wants=lambda lead: not lead["is_test"],
+        record=by_hand.record,
+        crm=AvroSerializer(avro_schema(target.mapping), schema_registry_client_config=registry),
+    )
+
+
 def main() -> None:
     env = os.environ
     [loaded] = read_folder(Path(env["MAPPING_DIR"]))
-    mapping, target = loaded.mapping, Target(loaded.mapping)
-    mapped_by = ("mapping", mapping.hash.encode())
-    details: Codec[Any] = Codec("LeadDetails", schema_id=int(env["DETAILS_SCHEMA"]))
-    leads: Codec[Any] = Codec("Lead", schema_id=int(env["LEAD_SCHEMA"]))
-    crm: Codec[Any] = Codec(avro_schema(mapping), schema_id=int(env["CRM_SCHEMA"]))
+    way = {"functions": with_our_functions, "by-hand": written_by_hand}[sys.argv[1]](Target(loaded.mapping))
+    targets, mapping = loaded.mapping.id.encode(), ("mapping", loaded.mapping.hash.encode())
     app = Application(
         broker_address=env["KAFKA_BOOTSTRAP_SERVERS"],
         consumer_group=env["GROUP"],
@@ -71,26 +118,20 @@ def main() -> None:
         said = [(name, value) for name, value in told if name in CARRIED]
         if lead["form_version"]:
             said.append(("form-version", lead["form_version"].encode()))
-        return [*said, ("targets", mapping.id.encode() if target.wants(lead) else b"")]
+        return [*said, ("targets", targets if way.wants(lead) else b"")]
 
     def of_record(_record: Any, _key: object, _timestamp: int, told: Told) -> list[tuple[str, bytes]]:
-        return [*(pair for pair in told if pair[0] != "targets"), mapped_by]
-
-    def record(lead: Any) -> dict[str, object]:
-        mapped = target.map(lead)
-        if mapped.failures:
-            raise ValueError(f"{mapped.failures[0].field}: {mapped.failures[0].reason}")
-        return mapped.record
+        return [*(pair for pair in told if pair[0] != "targets"), mapping]
 
     (
-        app.dataframe(app.topic(env["IN"], value_deserializer=Framed(details)))
-        .apply(map_lead)
+        app.dataframe(app.topic(env["IN"], value_deserializer=way.details))
+        .apply(way.lead)
         .set_headers(of_lead)
-        .to_topic(app.topic(env["OUT"], value_serializer=Framing(leads)))
-        .filter(target.wants)
-        .apply(record)
+        .to_topic(app.topic(env["OUT"], value_serializer=way.leads))
+        .filter(way.wants)
+        .apply(way.record)
         .set_headers(of_record)
-        .to_topic(app.topic(env["OUT_CRM"], value_serializer=Framing(crm)))
+        .to_topic(app.topic(env["OUT_CRM"], value_serializer=way.crm))
     )
     app.run()
 

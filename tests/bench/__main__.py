@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deploy.sandbox.errors import SandboxError
 
-from . import door, enrichment, journey, mapping
+from . import door, enrichment, journey, mapping, scale
 from .chart import as_svg
 from .contender import Unavailable
 from .machine import machine
@@ -20,7 +20,7 @@ from .rounds import Absent, Row
 from .suite import Options, Suite
 from .world import World
 
-SUITES: tuple[Suite, ...] = (door.SUITE, enrichment.SUITE, mapping.SUITE, journey.SUITE)
+SUITES: tuple[Suite, ...] = (door.SUITE, enrichment.SUITE, mapping.SUITE, journey.SUITE, scale.SUITE)
 FOLDER = Path(__file__).parent
 
 

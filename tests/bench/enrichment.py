@@ -127,7 +127,7 @@ class _Enrichment:
         }
         put(records[: size.warm_up], world, prefix)
         with world.start(self._commands[contender.key], contender.key, environment) as running:
-            running.wait_until(lambda: self._seen(out) >= size.warm_up, "the first leads", seconds=90)
+            running.wait_until(lambda: self._seen(out) >= size.warm_up, "the first leads", seconds=180)
             before = self._graph.calls()
             with running.paused():
                 put(records[size.warm_up :], world, prefix)

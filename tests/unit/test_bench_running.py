@@ -47,6 +47,17 @@ def test_the_whole_tree_is_gone_when_it_is_stopped(tmp_path: Path) -> None:
     eventually(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in pids), 10, "nobody of it is left")
 
 
+def test_a_paused_program_stands_still_with_its_children_and_then_goes_on(tmp_path: Path) -> None:
+    def stopped(program: Running) -> list[bool]:
+        return [Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("T") for pid in tree(program.pid)]
+
+    with running("sleep 60 & echo up; wait", tmp_path) as program:
+        program.wait_until(lambda: "up" in program.last_lines(), "it is up")
+        with program.paused():
+            eventually(lambda: stopped(program) == [True, True], 10, "both stand still")
+        eventually(lambda: stopped(program) == [False, False], 10, "both go on")
+
+
 def test_memory_is_that_of_all_processes(tmp_path: Path) -> None:
     holding = f"{sys.executable} -c 'a = bytearray(30_000_000); print(len(a), flush=True); input()'"
     with running(f"mkfifo fifo; {holding} <>fifo & {holding} <>fifo; wait", tmp_path) as program:

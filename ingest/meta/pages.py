@@ -157,7 +157,7 @@ class _File(BaseModel):
     pages: dict[_Id, Entry]
 
 
-class _AsWritten(yaml.BaseLoader):
+class _AsWritten(yaml.constructor.BaseConstructor):
     """Every scalar is the text that was written, so that no id passes through a number; a key stands once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
@@ -167,11 +167,27 @@ class _AsWritten(yaml.BaseLoader):
         return mapping
 
 
+class _InPython(_AsWritten, yaml.BaseLoader):
+    pass
+
+
+class _InC(_AsWritten, getattr(yaml, "CBaseLoader", yaml.BaseLoader)):  # type: ignore[misc]  # PyYAML may be without it
+    pass
+
+
+def _loaded(text: str) -> object:
+    try:
+        # In Python ten thousand pages take seconds, in which nothing else is done.
+        return yaml.load(text, Loader=_InC)  # noqa: S506  it makes text, lists and maps
+    except (yaml.YAMLError, RecursionError):
+        return yaml.load(text, Loader=_InPython)  # noqa: S506  it says better where the fault is
+
+
 def read_entries(path: Path, text: str) -> dict[str, Entry]:
     """The pages in the file's text; SettingsError, which names `path`, where it cannot be used as it is."""
     problems = ["is not what the README shows"]
     try:
-        return _File.model_validate(yaml.load(text, Loader=_AsWritten)).pages  # noqa: S506  it makes text, lists, maps
+        return _File.model_validate(_loaded(text)).pages
     except ValidationError as error:
         problems = [_sentence(each["loc"], each["msg"]) for each in error.errors(include_input=False)]
     except yaml.MarkedYAMLError as error:

@@ -24,6 +24,7 @@ from ingest.settings import SettingsError
 
 LOOK_EVERY = 1.0  # seconds between two looks at the files
 
+_DEEPEST = 100  # lists and maps in one another: three in a file as it should be
 _Id = Annotated[str, Field(pattern=r"^[0-9]{1,32}$")]
 _Stamp = tuple[int, ...] | None  # None where the file cannot be seen
 
@@ -177,10 +178,25 @@ class _InC(_AsWritten, getattr(yaml, "CBaseLoader", yaml.BaseLoader)):  # type: 
 
 def _loaded(text: str) -> object:
     try:
-        # In Python ten thousand pages take seconds, in which nothing else is done.
-        return yaml.load(text, Loader=_InC)  # noqa: S506  it makes text, lists and maps
-    except (yaml.YAMLError, RecursionError):
-        return yaml.load(text, Loader=_InPython)  # noqa: S506  it says better where the fault is
+        # In Python ten thousand pages take seconds, in which nothing else is done. But what C puts together it does on
+        # the stack, and ends the process where that is over; what it only reads may be as deep as it likes.
+        if _is_shallow(text):
+            return yaml.load(text, Loader=_InC)  # noqa: S506  it makes text, lists and maps
+    except yaml.YAMLError:
+        pass  # Python says better where the fault is
+    return yaml.load(text, Loader=_InPython)  # noqa: S506  as above
+
+
+def _is_shallow(text: str) -> bool:
+    depth = 0
+    for event in yaml.parse(text, Loader=_InC):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _DEEPEST:
+            return False
+    return True
 
 
 def read_entries(path: Path, text: str) -> dict[str, Entry]:

@@ -104,10 +104,12 @@ BROKEN = [
     (f"pages:\n  1: {{token: a}}\n  '1': {{token: {PLANTED}}}", "same key twice"),
     (f"pages: {{1: {{token: a, token: {PLANTED}}}}}", "same key twice"),
     (f"pages: {{1: {{token: '{PLANTED}\x00'}}}}", "is not YAML"),
+    # So deep that a parser which calls itself would end the process.
+    (f"pages: {{1: {{token: {'[' * 50_000}{PLANTED}", "is not YAML"),
 ]
 
 
-@pytest.mark.parametrize(("text", "says"), BROKEN)
+@pytest.mark.parametrize(("text", "says"), BROKEN, ids=range(len(BROKEN)))
 def test_a_broken_file_is_a_sentence_that_names_the_place_and_quotes_nothing(file: Path, text: str, says: str) -> None:
     with pytest.raises(SettingsError) as raised:
         Pages(write(file, text))

@@ -105,7 +105,7 @@ BROKEN = [
     (f"pages: {{1: {{token: a, token: {PLANTED}}}}}", "same key twice"),
     (f"pages: {{1: {{token: '{PLANTED}\x00'}}}}", "is not YAML"),
     # So deep that a parser which calls itself would end the process.
-    (f"pages: {{1: {{token: {'[' * 50_000}{PLANTED}", "is not YAML"),
+    (f"pages: {{1: {{token: {'[' * 100_000}{PLANTED}{']' * 100_000}}}}}", "is not YAML"),
 ]
 
 

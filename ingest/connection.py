@@ -15,7 +15,7 @@ from ingest.plain import plain
 KEEP_ALIVE_SECONDS = 75.0  # how long a connection may say nothing
 LINGER_SECONDS = 2.0  # how long an unread body is thrown away after a refusal, so that the sender sees the answer
 
-_IDLE, _ARRIVING, _WAITING, _LINGERING, _GONE = range(5)
+_IDLE, _ARRIVING, _WAITING, _ANSWERED, _LINGERING, _GONE = range(6)
 
 
 class Connection(asyncio.Protocol):
@@ -37,6 +37,7 @@ class Connection(asyncio.Protocol):
         "_state",
         "_timer",
         "_transport",
+        "_unread",
         "gone",
     )
 
@@ -53,6 +54,7 @@ class Connection(asyncio.Protocol):
         self._size = 0  # of them that came
         self._body: list[bytes] = []
         self._held = b""  # what came behind a delivery that has no answer yet
+        self._unread = False  # answers pile up here, as their reader does not read them
         self.gone: asyncio.Future[None] = self._loop.create_future()  # it is closed, or handed over
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -71,10 +73,14 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Who does not read its answers is asked for nothing more."""
+        self._unread = True
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        if not self._held:
+        self._unread = False
+        if self._state == _ANSWERED:
+            self._go_on()
+        elif not self._held:
             self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
@@ -82,7 +88,7 @@ class Connection(asyncio.Protocol):
             self._begin(data)
         elif self._state == _ARRIVING:
             self._arrive(data)
-        elif self._state == _WAITING:
+        elif self._state in (_WAITING, _ANSWERED):
             self._hold(data)
         elif self._state == _LINGERING:
             self._size += len(data)
@@ -92,7 +98,7 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Now, or with the answer of what is open."""
         self._ends = True
-        if self._state in (_IDLE, _LINGERING):
+        if self._state in (_IDLE, _ANSWERED, _LINGERING):
             self._transport.close()
 
     def abort(self) -> None:
@@ -144,13 +150,17 @@ class Connection(asyncio.Protocol):
         if self._state != _WAITING:
             return  # its sender has gone; the delivery has not
         self._transport.write(answers.on_the_wire(answer, last=self._ends))
+        self._answered()
+
+    def _answered(self) -> None:
+        self._active = self._loop.time()
         if self._ends:
             self._transport.close()
         elif self._held:
+            self._state = _ANSWERED
             self._loop.call_soon(self._go_on)
         else:
             self._state = _IDLE
-            self._active = self._loop.time()
 
     def _refuse(self, refused: Refused, *, seen: int) -> None:
         """Before all of the body was read, of which `seen` bytes are thrown away already."""
@@ -162,12 +172,9 @@ class Connection(asyncio.Protocol):
             self._state = _LINGERING
             self._size = seen
             self._timer.cancel()
-            self._timer = self._loop.call_later(LINGER_SECONDS, self._transport.close)
-        elif self._ends:
-            self._transport.close()
+            self._timer = self._loop.call_later(LINGER_SECONDS, self._transport.abort)
         else:
-            self._state = _IDLE
-            self._active = self._loop.time()
+            self._answered()
 
     def _too_slow(self) -> None:
         self._door.left(self._size)
@@ -178,7 +185,8 @@ class Connection(asyncio.Protocol):
         self._transport.pause_reading()
 
     def _go_on(self) -> None:
-        if self._state == _WAITING:
+        """With what came behind the delivery that was answered, unless its sender has to read first, or we end."""
+        if self._state == _ANSWERED and not self._unread and not self._ends:
             held, self._held = self._held, b""
             self._state = _IDLE
             self._transport.resume_reading()
@@ -194,10 +202,11 @@ class Connection(asyncio.Protocol):
 
     def _tire(self) -> None:
         quiet = self._loop.time() - self._active
-        if self._state == _IDLE and quiet >= KEEP_ALIVE_SECONDS:
-            self._transport.close()
+        idle = self._state in (_IDLE, _ANSWERED)
+        if idle and quiet >= KEEP_ALIVE_SECONDS:
+            self._transport.abort()  # `close` would wait without end for a sender that does not read its answers
         else:
-            wait = KEEP_ALIVE_SECONDS - quiet if self._state == _IDLE else KEEP_ALIVE_SECONDS
+            wait = KEEP_ALIVE_SECONDS - quiet if idle else KEEP_ALIVE_SECONDS
             self._timer = self._loop.call_later(wait, self._tire)
 
     def _forget(self) -> None:

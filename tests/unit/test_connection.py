@@ -292,3 +292,59 @@ def test_a_sender_that_reads_no_answers_is_read_no_further() -> None:
         writer.close()
 
     play(scenario)
+
+
+def test_what_comes_behind_a_refusal_is_answered_too() -> None:
+    sent = request(ONE)
+
+    async def scenario(opened: Opened, broker: Broker) -> None:
+        reader, writer = await opened.sender.connect()
+        writer.write(sent[:-10])
+        assert await opened.sender.get() is not None  # a turn in which it is read
+        opened.door.in_flight += 64 * 2**20  # others fill the house meanwhile
+        writer.write(sent[-10:] + sent[:-10])
+        assert [status for status, _, _ in await answers(reader, 2)] == [503, 503]
+        opened.door.in_flight -= 64 * 2**20
+        writer.close()
+
+    play(scenario)
+
+
+def test_what_came_already_waits_for_a_sender_that_reads_no_answers() -> None:
+    """Else one that cuts its requests so that the next always begins with the last one's end is answered on and on."""
+    sent = request(ONE)
+
+    async def scenario(opened: Opened, broker: Broker) -> None:
+        broker.open.clear()
+        reader, writer = await opened.sender.connect()
+        writer.write(sent)
+        await broker.asked.wait()
+        writer.write(sent[:-10])
+        [held] = opened.port.opened
+        assert await opened.sender.get() is not None  # a turn in which it is read
+        held.pause_writing()
+        broker.open.set()
+        assert [status for status, _, _ in await answers(reader)] == [200]
+        writer.write(sent[-10:])
+        assert await opened.sender.get() is not None
+        assert len(broker.records) == 1
+        held.resume_writing()
+        assert [status for status, _, _ in await answers(reader)] == [200]
+        writer.close()
+
+    play(scenario)
+
+
+def test_a_connection_whose_answers_are_not_read_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "KEEP_ALIVE_SECONDS", 0.05)
+
+    async def scenario(opened: Opened, broker: Broker) -> None:
+        _, writer = await opened.sender.connect()
+        assert await opened.sender.get() is not None  # a turn in which it is accepted
+        [held] = opened.port.opened
+        held._transport.write(b"x" * 2**25)  # noqa: SLF001  more than the kernel takes off a door's hands
+        await asyncio.wait_for(held.gone, 5)
+        writer.transport.abort()
+        await asyncio.sleep(0)
+
+    play(scenario)

@@ -93,9 +93,9 @@ def test_a_dead_token_parks_its_leads_with_one_alert_and_the_repair_releases_the
         "every lead of the page parked",
     )
     assert times_said(programs["fetch"], "access.broken") == 1
-    assert system.graph.calls(page=page).by_code["190"] <= 4
+    assert 1 <= calls_with_a_dead_token(system) <= 4
     time.sleep(5)  # several looks of the monitor, none of which may use the dead token
-    assert system.graph.calls(page=page).by_code["190"] <= 4
+    assert calls_with_a_dead_token(system) <= 4
 
     begun = time.monotonic()
     system.graph.repair_token(page)
@@ -109,9 +109,14 @@ def test_a_dead_token_parks_its_leads_with_one_alert_and_the_repair_releases_the
     account = take_account(system.kafka, tmp_path / "account")
     assert account.holds
     assert account.total["fetched"] == sum(account.total.values()) == LEADS_OF_A_DEAD_TOKEN + 20
-    assert system.graph.calls(page=page).by_code["190"] <= 4
+    assert calls_with_a_dead_token(system) <= 4
     twice = {lead: calls for lead, calls in system.graph.lead_calls(page=page).items() if calls > 2}
     assert twice == {}
+
+
+def calls_with_a_dead_token(system: System) -> int:
+    """Of all pages: a batch that is refused as a whole, with all its leads, is a call for none."""
+    return system.graph.calls().by_code.get("190", 0)
 
 
 def in_order(records: list[Received]) -> list[Received]:

@@ -74,11 +74,11 @@ def headers(values: Mapping[HeaderName, str | int]) -> Headers:
     return tuple((name, str(value).encode()) for name, value in values.items())
 
 
-def header(of: Sequence[tuple[str, bytes]], name: HeaderName) -> str | None:
-    """The last value of a header, as Kafka's own readers take it; None when it is not there."""
+def header(of: Sequence[tuple[str, bytes | None]], name: HeaderName) -> str | None:
+    """The last value of a header, as Kafka's own readers take it; None when it is not there, or null."""
     for key, value in reversed(of):
         if key == name:
-            return value.decode("utf-8", "replace")
+            return None if value is None else value.decode("utf-8", "replace")
     return None
 
 

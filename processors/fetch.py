@@ -287,7 +287,8 @@ class Fetch:
         form_id: str | None = None,
         form: Snapshot | None = None,
     ) -> str:
-        origin, said = received.origin, dict(received.headers)  # of a header that stands twice, the last one
+        origin = received.origin
+        said: dict[str, bytes | None] = dict(received.headers)  # of a header that stands twice, the last one
         details = lead_details(
             lead_id=notification.lead_id,
             page_id=notification.page_id,
@@ -295,14 +296,15 @@ class Fetch:
             answer=answer.body,
             completeness="FULL" if fields is LEAD_FIELDS else "REDUCED",
             missing_fields=_missing(fields),
-            source=said.get("source", b"").decode("utf-8", "replace") or "webhook",
+            source=(said.get("source") or b"").decode("utf-8", "replace") or "webhook",
             api_version=answer.version,
             form=form,
             fetched_at=self._clock(),
             change=notification.value,
-            received_at=_milliseconds(said.get("received-at", b"")),
+            received_at=_milliseconds(said.get("received-at") or b""),
         )
-        told = (("origin", origin.encode()), *((name, said[name]) for name in _CARRIED if name in said))
+        carried = ((name, value) for name in _CARRIED if (value := said.get(name)) is not None)
+        told = (("origin", origin.encode()), *carried)
         try:
             records = [details_record(details, self._codec, told)]
         except DoesNotFit as error:

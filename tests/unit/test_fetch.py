@@ -60,6 +60,14 @@ def test_a_time_that_somebody_else_wrote_costs_no_lead(said: bytes) -> None:
     assert CODEC.decode(details.value or b"")["received_at"] is None
 
 
+def test_a_header_of_null_that_somebody_else_wrote_costs_no_lead() -> None:
+    record = notified()
+    nulls = tuple((name, None) for name in ("source", "delivery", "received-at", "origin"))
+    [details] = Worker().run(replace(record, headers=(*record.headers, *nulls))).on(DETAILS)  # type: ignore[arg-type]
+    assert dict(details.headers) == {"origin": b"2@7", "completeness": b"FULL"}
+    assert CODEC.decode(details.value or b"")["source"] == "webhook"
+
+
 def test_an_id_beyond_2_to_the_53_arrives_whole() -> None:
     broker = Worker().run(notified(lead_id=55459717045641545))
     assert [record.key for record in broker.records] == [b"55459717045641545"]

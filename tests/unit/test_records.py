@@ -53,3 +53,8 @@ def test_what_never_was_on_raw_has_an_origin_that_no_raw_record_has() -> None:
     stranger = replace(raw, topic="p.meta.leadgen.again")
     assert (raw.origin, stranger.origin) == ("3@9", "again:3@9")
     assert replace(stranger, headers=headers({"origin": "0@1"})).origin == "0@1"
+
+
+def test_a_header_of_null_says_nothing_and_the_last_one_counts() -> None:
+    assert replace(received(), headers=(("source", b"webhook"), ("source", None))).header("source") is None  # type: ignore[arg-type]
+    assert replace(received(), headers=(("source", None), ("source", b"webhook"))).header("source") == "webhook"  # type: ignore[arg-type]

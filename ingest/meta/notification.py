@@ -174,8 +174,10 @@ def seconds_or_none(value: object) -> int | None:
 _MAX_DIGITS = 64
 _FAR_FUTURE = 10**11  # the year 5138: beyond it a date cannot be made of it
 _ORDINARY = re.compile(
-    rb'\{\s*"value"\s*:\s*(?P<value>\{.*\})\s*,\s*"field"\s*:\s*"(?P<field>[a-z_]+)"\s*\}'
-    rb'|\{\s*"field"\s*:\s*"(?P<first>[a-z_]+)"\s*,\s*"value"\s*:\s*(?P<last>\{.*\})\s*\}',
+    (
+        rb'\{\s*"value"\s*:\s*(?P<value>\{.*\})\s*,\s*"field"\s*:\s*"(?P<field>[a-z_]+)"\s*\}'
+        rb'|\{\s*"field"\s*:\s*"(?P<first>[a-z_]+)"\s*,\s*"value"\s*:\s*(?P<last>\{.*\})\s*\}'
+    ).replace(rb"\s", rb"[ \t\n\r]"),  # which is all that JSON takes for space
     re.DOTALL,
 )
 _VALUE = json.JSONDecoder(parse_int=verbatim.integer, parse_constant=verbatim.refuse)

@@ -105,6 +105,7 @@ def test_what_a_lead_can_do_without_does_not_cost_it(name: str, nothing: object)
         (b"{", "not-json"),
         (b"\xff", "not-json"),
         (b'{"value":{"leadgen_id":1,"page_id":NaN}}', "not-json"),
+        (b'{"value":{"leadgen_id":1,"page_id":1},\x0b"field":"leadgen"}', "not-json"),
         (b"[]", "change-not-an-object"),
         (b"{}", "value-not-an-object"),
         (b'{"value":null}', "value-not-an-object"),

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import ClassVar, Protocol, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka.consumer.fetcher import FetchError
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
@@ -161,9 +162,12 @@ class _Thread(AIOKafkaConsumerThread):
         """Some of each partition: aiokafka would give all it has, megabytes of each, or empty one partition first."""
         records = dict(await super()._fetch_records(consumer, active_partitions, timeout, EACH))
         fetcher = consumer._fetcher  # noqa: SLF001  Faust asks it so
-        for tp in [tp for tp in fetcher._records if tp in active_partitions and tp not in records]:  # noqa: SLF001  as above
+        for tp, found in list(fetcher._records.items()):  # noqa: SLF001  as above
             if not records or fetcher._subscriptions.reassignment_in_progress:  # noqa: SLF001  as above
                 break  # it would wait for the next generation, and what was taken is of this one
+            # An error is raised at a next turn: now it would take along what was taken of other partitions.
+            if tp not in active_partitions or tp in records or isinstance(found, FetchError):
+                continue
             records |= await fetcher.fetched_records([tp], timeout=0, max_records=EACH)
         return records
 

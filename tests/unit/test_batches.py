@@ -1,16 +1,23 @@
 """Faust carries batches: nothing is lost or moved in them, no partition goes first, and a rebalance ends one."""
 
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
 from aiokafka import ConsumerRecord
+from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult
+from aiokafka.errors import TopicAuthorizationFailedError
 from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.records import Received
 from processors.agents import take
-from processors.batches import BATCH, InBatches
+from processors.batches import BATCH, EACH, InBatches
+from processors.consumer import _Thread
 from processors.window import Partition, Window
 
 RAW = TP("meta.leadgen.raw", 0)
@@ -101,3 +108,59 @@ def test_what_is_left_of_a_batch_when_a_rebalance_begins_is_not_taken_in() -> No
     received, mark = taken(5, flowing=2)
     assert [each.offset for each in received] == [0, 1]
     assert mark == 2
+
+
+class _Read:
+    """What aiokafka has read of a partition and not yet given."""
+
+    def __init__(self, tp: TP, count: int) -> None:
+        self._left = iter(records(tp, count))
+        self.next_fetch_offset = self.position = 0
+        self.paused = False
+
+    def __iter__(self) -> Iterator[ConsumerRecord]:
+        return self
+
+    def __next__(self) -> ConsumerRecord:
+        found = next(self._left)
+        self.next_fetch_offset = found.offset + 1
+        return found
+
+    def consumed_to(self, position: int) -> None:
+        self.position = position
+
+
+def buffered(tp: TP, count: int) -> FetchResult:
+    read = _Read(tp, count)
+    ours = SimpleNamespace(active=True, state_value=lambda _: read)
+    return FetchResult(tp, assignment=ours, partition_records=read, backoff=0)
+
+
+def reader(found: Mapping[TP, object]) -> Any:
+    """Takes out of what aiokafka has read, as often as it is called."""
+    fetcher = Fetcher.__new__(Fetcher)
+    fetcher._records, fetcher._closed, fetcher._wait_consume_future = dict(found), False, None  # noqa: SLF001  aiokafka's own
+    fetcher._notify = lambda _: None  # noqa: SLF001  as above
+    fetcher._subscriptions = SimpleNamespace(  # noqa: SLF001  as above
+        reassignment_in_progress=False, fetch_context=nullcontext, is_assigned=lambda _: True
+    )
+    thread: Any = _Thread.__new__(_Thread)
+    thread.consumer = SimpleNamespace(flow_active=True)
+    consumer = SimpleNamespace(_fetcher=fetcher, _closed=False)
+    return lambda: asyncio.run(thread._fetch_records(consumer, set(found), timeout=0))  # noqa: SLF001  what is tested
+
+
+def test_some_of_each_partition_is_taken_at_a_time() -> None:
+    other = TP(RAW.topic, 1)
+    read = reader({RAW: buffered(RAW, EACH + 1), other: buffered(other, 3)})
+    assert {tp: len(taken) for tp, taken in read().items()} == {RAW: EACH, other: 3}
+    assert [record.offset for record in read()[RAW]] == [EACH]
+
+
+def test_an_error_of_one_partition_takes_nothing_along_that_was_taken_of_another() -> None:
+    error = TopicAuthorizationFailedError(RAW.topic)
+    read = reader({RAW: buffered(RAW, EACH + 1), TP(RAW.topic, 1): FetchError(error=error, backoff=0)})
+    assert [record.offset for record in read()[RAW]] == list(range(EACH))
+    assert [record.offset for record in read()[RAW]] == [EACH]
+    with pytest.raises(TopicAuthorizationFailedError):
+        read()

@@ -21,6 +21,8 @@ MAX_RECORD_BYTES = 8 * 2**20
 # Between two looks at what was acknowledged, while something is on its way. A thread that waits for it takes the
 # interpreter's lock from the event loop for every batch, at several times the cost of a look from the loop itself.
 POLL_SECONDS = 0.001
+# And while nothing is: librdkafka also tells each failure to reach a broker, and keeps what nobody has asked for.
+IDLE_SECONDS = 1.0
 
 
 class NotAcknowledged(Exception):
@@ -69,7 +71,7 @@ def client_options(settings: KafkaSettings) -> dict[str, str]:
 
 
 class ConfluentProducer:
-    """librdkafka's idempotent producer, with one future per delivery.
+    """librdkafka's idempotent producer, for the event loop that it is made in.
 
     Memory is bounded by `queue_bytes`: a full queue raises NotAcknowledged at once. A record the broker has not
     acknowledged after `timeout` seconds is given up, so nothing piles up behind a broker that is away; None waits for
@@ -114,7 +116,9 @@ class ConfluentProducer:
             logger=logging.getLogger("librdkafka"),  # else it writes to stderr by itself
         )
         self._names: dict[str, str] = {}
-        self._polling: asyncio.AbstractEventLoop | None = None  # the loop that asks for acknowledgements
+        self._loop = asyncio.get_running_loop()
+        self._busy = False  # something is on its way
+        self._timer = self._loop.call_later(IDLE_SECONDS, self._poll)
 
     async def deliver(self, records: Sequence[Record]) -> None:
         outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -153,10 +157,9 @@ class ConfluentProducer:
             except confluent_kafka.KafkaException as error:
                 left.finish(len(records) - position, self._failure(error.args[0]))
                 break
-        loop = asyncio.get_running_loop()
-        if self._polling is not loop:
-            self._polling = loop
-            loop.call_later(POLL_SECONDS, self._poll, loop)
+        if not self._busy:
+            self._busy = True
+            self._poll_in(POLL_SECONDS)
 
     async def reachable(self, timeout: float) -> bool:
         return await asyncio.to_thread(self._answers, timeout)
@@ -164,10 +167,12 @@ class ConfluentProducer:
     async def close(self, timeout: float) -> None:
         """Waits up to `timeout` seconds for what is still on its way."""
         end = time.monotonic() + timeout
-        self._poll(None)
+        self._settle()
         while len(self._producer) and not self._fatal and time.monotonic() < end:
             await asyncio.sleep(POLL_SECONDS)
-            self._poll(None)
+            self._settle()
+        if not len(self._producer):
+            self._timer.cancel()
 
     def _answers(self, timeout: float) -> bool:
         try:
@@ -176,8 +181,17 @@ class ConfluentProducer:
         except confluent_kafka.KafkaException:
             return False
 
-    def _poll(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        """Settles what was acknowledged, and on `loop` again as long as something is on its way."""
+    def _poll(self) -> None:
+        self._settle()
+        self._busy = len(self._producer) > 0
+        self._poll_in(POLL_SECONDS if self._busy else IDLE_SECONDS)
+
+    def _poll_in(self, seconds: float) -> None:
+        self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, self._poll)
+
+    def _settle(self) -> None:
+        """Tells what was acknowledged and what failed since it was asked last."""
         try:
             self._producer.poll(0)
         except confluent_kafka.KafkaException as error:
@@ -187,12 +201,6 @@ class ConfluentProducer:
         except Exception as error:  # noqa: BLE001  polling that ends in silence would leave every delivery waiting
             self._fatal = True
             telemetry.log("error", "producer.fatal", reason=type(error).__name__)
-        if loop is None or loop is not self._polling:
-            return
-        if len(self._producer):
-            loop.call_later(POLL_SECONDS, self._poll, loop)
-        else:
-            self._polling = None
 
     def _failure(self, error: confluent_kafka.KafkaError) -> Exception:
         if self._fatal or error.code() == _FATAL:

@@ -10,6 +10,7 @@ import confluent_kafka
 import pytest
 from structlog.testing import capture_logs
 
+from ingest import kafka
 from ingest.kafka import MAX_RECORD_BYTES, ConfluentProducer, NotAcknowledged, ProducerFailed
 from ingest.records import RAW, Record, Topics
 from ingest.settings import KafkaSettings
@@ -100,3 +101,19 @@ def test_a_broker_that_is_away_does_not_answer() -> None:
             assert not await producer.reachable(0.01)
 
     asyncio.run(scenario())
+
+
+def test_what_librdkafka_says_of_a_broker_that_is_away_does_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says so several times a second, and a worker without a broker has nothing on its way for hours."""
+    monkeypatch.setattr(kafka, "IDLE_SECONDS", 0.01)
+
+    async def scenario() -> None:
+        async with producing() as producer:
+            said = 0
+            while said < 3:
+                assert not await producer.reachable(0.05)
+                kept = len(producer._producer)  # noqa: SLF001  with what nobody has asked for
+                said += kept == 0
+                assert kept < 30
+
+    asyncio.run(asyncio.wait_for(scenario(), 10))

@@ -4,6 +4,9 @@ Every answer is kept. What can be understood gets a field of its own, what canno
 fails only if there is no lead to speak of (`Unmappable`).
 """
 
+# Else what is said of the functions inside `_map` is worked out for each lead.
+from __future__ import annotations
+
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Literal

@@ -39,6 +39,7 @@ class PublicPort:
         self._drain = drain
         self.opened: set[Connection] = set()
         self._runner = _ordinary(door, drain=drain)
+        self._listening: asyncio.Server | None = None
 
     async def open(self, sock: socket.socket) -> None:
         await self._runner.setup()
@@ -48,7 +49,8 @@ class PublicPort:
 
     async def close(self) -> None:
         """Takes nothing new, answers what is open."""
-        self._listening.close()
+        if self._listening is not None:
+            self._listening.close()
         await asyncio.sleep(0)  # what has come is begun, and not taken for idle
         for opened in tuple(self.opened):
             opened.close()

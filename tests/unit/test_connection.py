@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest import connection
+from ingest.app import PublicPort
 from ingest.kafka import NotAcknowledged, ProducerFailed
 from ingest.plain import LONGEST_HEAD, plain
 from ingest.records import RAW
-from tests.door import Broker, Opened, Sender, leadgen, open_door, post_of, signed
+from tests.door import Broker, Opened, Sender, leadgen, listening, open_door, post_of, signed
 
 ONE = post_of(leadgen(55459717045641545))
 LINE = b"POST /webhook HTTP/1.1\r\n"
@@ -346,5 +347,19 @@ def test_a_connection_whose_answers_are_not_read_is_closed(monkeypatch: pytest.M
         await asyncio.wait_for(held.gone, 5)
         writer.transport.abort()
         await asyncio.sleep(0)
+
+    play(scenario)
+
+
+def test_a_port_that_could_not_be_opened_can_be_closed() -> None:
+    """What went wrong is told then, and not that it was never open."""
+
+    async def scenario(opened: Opened, broker: Broker) -> None:
+        port = PublicPort(opened.door, drain=0.01)
+        with listening() as sock:
+            sock.close()
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                await port.open(sock)
+        await port.close()
 
     play(scenario)

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
+from http import HTTPStatus
 from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
@@ -79,16 +81,24 @@ class Sink:
         self.ask("PUT", "config", self.config | {name.replace("_", "."): value for name, value in more.items()})
 
     def ask(self, method: str, path: str, body: object = None) -> Any:  # `Any`: JSON
-        """The answer of Connect's REST API about this connector."""
+        """The answer of Connect's REST API about this connector; while it is taking up a change, it is asked again."""
+        sent = None if body is None else json.dumps(body)
+        end = time.monotonic() + 60
+        while True:
+            status, text = self._answer(method, path, sent)
+            if status != HTTPStatus.CONFLICT or time.monotonic() > end:
+                break
+            time.sleep(0.1)
+        assert status < HTTPStatus.MULTIPLE_CHOICES, (status, text)
+        return json.loads(text) if text else None
+
+    def _answer(self, method: str, path: str, body: str | None) -> tuple[int, bytes]:
         connection = HTTPConnection(self._rest, timeout=30)
         try:
-            sent = None if body is None else json.dumps(body)
             url = f"/connectors/{self.name}/{path}".rstrip("/")
-            connection.request(method, url, sent, {"Content-Type": "application/json"})
+            connection.request(method, url, body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
-            text = answer.read()
-            assert answer.status < 300, (answer.status, text)
-            return json.loads(text) if text else None
+            return answer.status, answer.read()
         finally:
             connection.close()
 

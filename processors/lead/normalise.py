@@ -106,6 +106,8 @@ def phone(raw: str, *, answered: str | None, guessed: str | None) -> tuple[str |
         possible = phonenumbers.is_possible_number(international)
         return (_e164(international), None) if possible else (None, "invalid")
     region = answered or guessed
+    if usual := plain.national(raw, region):
+        return usual, None if answered else "region-guessed"
     readings = dict(_readings(raw, region))
     match list(readings.items()):
         case []:

@@ -18,6 +18,18 @@ _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _LONGEST = 40  # characters; the library reads a few more
 _GROUPING = str.maketrans("", "", " ().-")  # what people group digits with
 _NATIONAL = re.compile(r"[0-9(][0-9 ().-]*")
+_KINDS = (
+    "mobile",
+    "fixed_line",
+    "premium_rate",
+    "toll_free",
+    "shared_cost",
+    "voip",
+    "personal_number",
+    "pager",
+    "uan",
+    "voicemail",
+)
 
 
 def email(raw: str) -> str | None:
@@ -47,6 +59,21 @@ def names_no_country(raw: str) -> bool:
     return _NATIONAL.fullmatch(raw) is not None
 
 
+def national(raw: str, region: str | None) -> str | None:
+    """Of a number that is dialled within its country, however it is grouped, which can be read in no other way: the
+    number in E.164. `region` is ISO 3166-1 alpha-2.
+    """
+    if region is None or len(raw) > _LONGEST or not names_no_country(raw) or not (habit := _habit(region)):
+        return None
+    digits = raw.translate(_GROUPING)
+    if digits.startswith(habit.other_readings) or (habit.abroad and habit.abroad.match(digits)):
+        return None
+    if habit.prefix and (dialled := habit.prefix.match(digits)):
+        digits = digits[dialled.end() :]
+    # A leading zero may be part of the number.
+    return habit.calling_code + digits if digits[:1] != "0" and habit.has(digits) else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
     """A country's numbers: where they begin behind a + and its code, what may stand before them, how long they are."""
@@ -54,6 +81,27 @@ class _Plan:
     begins: int
     prefix: re.Pattern[str] | None
     lengths: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Habit:
+    """How numbers of a country are dialled within it, and which there are."""
+
+    calling_code: str  # with its +
+    other_readings: tuple[str, ...]  # beginnings that may be those of a number with its country
+    abroad: re.Pattern[str] | None  # what is dialled before a number of another country
+    prefix: re.Pattern[str] | None  # what is dialled before one of the same
+    all: tuple[frozenset[int], re.Pattern[str]]  # lengths, any if empty; and what they look like
+    kinds: tuple[tuple[frozenset[int], re.Pattern[str]], ...]  # mobile and fixed first
+
+    def has(self, digits: str) -> bool:
+        """Whether it is a number of one of the kinds that the country has."""
+        return _is_of(self.all, digits) and any(_is_of(kind, digits) for kind in self.kinds)
+
+
+def _is_of(kind: tuple[frozenset[int], re.Pattern[str]], digits: str) -> bool:
+    lengths, pattern = kind
+    return (not lengths or len(digits) in lengths) and pattern.fullmatch(digits) is not None
 
 
 @lru_cache(maxsize=1024)
@@ -83,3 +131,26 @@ def _plan(digits: str) -> _Plan | None:
                 lengths=frozenset((*numbers.possible_length, *numbers.possible_length_local_only)),
             )
     return None
+
+
+@cache
+def _habit(region: str) -> _Habit | None:
+    """None for what is no country, for one whose calling code is mainly another's, and for one that rewrites numbers."""
+    known = phonenumbers.PhoneMetadata.metadata_for_region(region)
+    if known is None or phonenumbers.region_code_for_country_code(known.country_code) != region:
+        return None
+    if known.national_prefix_transform_rule or known.leading_digits:
+        return None
+    every, *kinds = (
+        (frozenset(each.possible_length), re.compile(each.national_number_pattern))
+        for each in (known.general_desc, *(getattr(known, kind) for kind in _KINDS))
+        if each is not None and each.national_number_pattern
+    )
+    return _Habit(
+        calling_code=f"+{known.country_code}",
+        other_readings=("00", str(known.country_code)),
+        abroad=re.compile(known.international_prefix) if known.international_prefix else None,
+        prefix=re.compile(known.national_prefix_for_parsing) if known.national_prefix_for_parsing else None,
+        all=every,
+        kinds=tuple(kinds),
+    )

@@ -6,7 +6,7 @@ from email_validator import EmailNotValidError, validate_email
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from processors.lead import plain
+from processors.lead import normalise, plain
 
 
 def as_the_library_reads_the_address(raw: str) -> str | None:
@@ -104,6 +104,67 @@ def test_a_number_in_groups_is_read_as_the_library_reads_it_or_not_at_all(code: 
 @example("0151 12345678")
 def test_where_no_country_is_named_the_library_finds_none(raw: str) -> None:
     assert not plain.names_no_country(raw) or as_the_library_reads_the_number(raw) is None
+
+
+def as_the_library_reads_the_dialled(raw: str, region: str) -> str | None:
+    """The only reading of a number that people of a country dial."""
+    readings = dict(normalise._readings(raw, region))
+    return next(iter(readings)) if len(readings) == 1 else None
+
+
+@pytest.mark.parametrize(
+    ("raw", "region"),
+    [
+        ("0151 23456789", "DE"),
+        ("(030) 1234-5678", "DE"),
+        ("07400 123456", "GB"),
+        ("(212) 555-2671", "US"),
+        ("1 212 555 2671", "US"),
+        ("06 12 34 56 78", "FR"),
+        ("612 345 678", "ES"),
+        ("098765 43210", "IN"),
+    ],
+)
+def test_a_number_as_its_country_dials_it_needs_no_library(raw: str, region: str) -> None:
+    expected = as_the_library_reads_the_dialled(raw, region)
+    assert expected is not None
+    assert expected == plain.national(raw, region) or raw.startswith("1")  # which may be the country's own code
+
+
+_REGIONS = st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS))
+_KINDS = st.sampled_from([phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE])
+
+
+@st.composite
+def dialled(draw: st.DrawFn) -> tuple[str, str]:
+    """A number of a country, some of its digits changed, with or without what is dialled before it."""
+    region = draw(_REGIONS)
+    example_number = phonenumbers.example_number_for_type(region, draw(_KINDS))
+    digits = phonenumbers.national_significant_number(example_number) if example_number else "0"
+    kept = digits[: draw(st.integers(0, len(digits)))]
+    rest = draw(st.text("0123456789", max_size=max(2, len(digits) - len(kept) + 1)))
+    before = draw(st.sampled_from(["", "", "0", "00", "1", "8", "011", "15", "0" + digits[:2], digits[:2]]))
+    between = draw(st.sampled_from(["", " ", "-", ") ", "."]))
+    return f"{before}{kept}{between}{rest}", region
+
+
+@given(dialled(), _REGIONS)
+@example(("0049 151 12345678", "DE"), "DE")
+@example(("49 151 12345678", "DE"), "DE")
+@example(("011 44 7400 123456", "US"), "CA")
+@example(("02 1234567", "IT"), "IT")
+@example(("15123456789", "DE"), "AT")
+def test_a_dialled_number_is_read_as_the_library_reads_it_or_not_at_all(
+    number: tuple[str, str], elsewhere: str
+) -> None:
+    raw, home = number
+    for region in (home, elsewhere):
+        assert plain.national(raw, region) in (None, as_the_library_reads_the_dialled(raw, region))
+
+
+@given(_GROUPED.map("".join), _REGIONS)
+def test_dialled_groups_are_read_as_the_library_reads_them_or_not_at_all(raw: str, region: str) -> None:
+    assert plain.national(raw, region) in (None, as_the_library_reads_the_dialled(raw, region))
 
 
 @given(st.text("+0123456789 ().-/x;٣", max_size=20))

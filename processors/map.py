@@ -6,7 +6,7 @@ one itself, or as a dead letter. What a mapping file fails for is a dead letter 
 personal data is kept.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
@@ -53,6 +53,24 @@ class _Failing:
     times: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """What becomes of a lead. The lead itself is let go before Kafka is waited for: a thousand are on their way at a
+    time, and it is dozens of objects, whose memory the next one takes while it is still in the processor's cache.
+    """
+
+    lead_id: str
+    page_id: str | None
+    whole: Record
+    each: Sequence[tuple[Live, Sequence[Record]]]
+
+    @property
+    def all(self) -> Iterator[Record]:
+        yield self.whole
+        for _, records in self.each:
+            yield from records
+
+
 class Map:
     """`clock` is unix milliseconds."""
 
@@ -88,13 +106,18 @@ class Map:
         if received.value is None:
             return await self._erase(received)
         try:
-            details = await self._read(received.value)
-            lead = map_lead(details)
-            value = self._codec.encode(lead)
+            made = self._make(received, await self._read(received.value))
         except (NotFramed, Damaged, NotRegistered, Unmappable, DoesNotFit) as error:
             reason = error.reason if isinstance(error, Unmappable) else _REASONS[type(error)]
             return await self._bury(received, reason, type(error).__name__)
-        return await self._emit(received, lead, value)
+        try:
+            await patience.deliver(self._producer, *made.all)
+        except Unacceptable:
+            return await self._emit_apart(received, made)
+        for live, records in made.each:
+            self._count(live, records)
+        self._measure(received)
+        return "mapped"
 
     async def _erase(self, received: Received) -> str:
         """On every topic there is: whether a lead was ever on one, nobody knows any more."""
@@ -103,25 +126,22 @@ class Map:
         await patience.deliver(self._producer, *(_record(received, goal, None, told) for goal in goals))
         return "erased"
 
-    async def _emit(self, received: Received, lead: Lead, value: bytes) -> str:
+    def _make(self, received: Received, details: LeadDetails) -> "_Made":
+        lead = map_lead(details)
         told = _carried(received)
         if lead["form_version"]:
             told += headers({"form-version": lead["form_version"]})
         # Asked once: the files may change while this record is on its way.
         meant = [live for live in self._mappings.now if live.target.wants(lead)]
         targets = headers({"targets": ",".join(live.mapping.id for live in meant)})
-        whole = _record(received, LEADS, value, told + targets)
-        each = [(live, self._make(received, lead, live, told)) for live in meant]
-        try:
-            await patience.deliver(self._producer, whole, *(record for _, records in each for record in records))
-        except Unacceptable:
-            return await self._emit_apart(received, lead, whole, each)
-        for live, records in each:
-            self._count(live, records)
-        self._measure(received)
-        return "mapped"
+        return _Made(
+            lead_id=lead["lead_id"],
+            page_id=lead["page_id"],
+            whole=_record(received, LEADS, self._codec.encode(lead), told + targets),
+            each=[(live, self._make_for(received, lead, live, told)) for live in meant],
+        )
 
-    def _make(self, received: Received, lead: Lead, live: Live, told: Headers) -> Sequence[Record]:
+    def _make_for(self, received: Received, lead: Lead, live: Live, told: Headers) -> Sequence[Record]:
         """What a target gets: the record, or a dead letter and its fate."""
         fields: tuple[str, ...] = ()
         try:
@@ -140,10 +160,18 @@ class Map:
                 telemetry.MAPPING_FAILURES.labels(
                     target=live.mapping.id, field=failure.field, reason=failure.reason
                 ).inc()
-        return self._give_up(received, lead, live, reason=reason, error=kind, fields=fields)
+        return self._give_up(received, live, lead["page_id"], lead["lead_id"], reason=reason, error=kind, fields=fields)
 
     def _give_up(
-        self, received: Received, lead: Lead, live: Live, *, reason: str, error: str, fields: tuple[str, ...]
+        self,
+        received: Received,
+        live: Live,
+        page_id: str | None,
+        lead_id: str,
+        *,
+        reason: str,
+        error: str,
+        fields: tuple[str, ...] = (),
     ) -> Sequence[Record]:
         """No limit here, as `limit.py` has it: whoever stands still for one file stands still for all."""
         target = live.mapping.id
@@ -157,27 +185,25 @@ class Map:
                 "dead",
                 stage="map",
                 reason=reason,
-                page_id=lead["page_id"],
-                lead_id=lead["lead_id"],
+                page_id=page_id,
+                lead_id=lead_id,
                 target=target,
             ),
         )
 
-    async def _emit_apart(
-        self, received: Received, lead: Lead, whole: Record, each: Sequence[tuple[Live, Sequence[Record]]]
-    ) -> str:
+    async def _emit_apart(self, received: Received, made: "_Made") -> str:
         """One by one, since Kafka will never take one of them: what it takes is there, if need be twice."""
         try:
-            await patience.deliver(self._producer, whole)
+            await patience.deliver(self._producer, made.whole)
         except Unacceptable as error:
             return await self._bury(received, "unacceptable", type(error).__name__)
-        for live, records in each:
+        for live, records in made.each:
             taken = records
             try:
                 await patience.deliver(self._producer, *records)
             except Unacceptable as error:
                 taken = self._give_up(
-                    received, lead, live, reason="unacceptable", error=type(error).__name__, fields=()
+                    received, live, made.page_id, made.lead_id, reason="unacceptable", error=type(error).__name__
                 )
                 await patience.deliver(self._producer, *taken)
             self._count(live, taken)

@@ -135,11 +135,11 @@ def _plan(digits: str) -> _Plan | None:
 
 @cache
 def _habit(region: str) -> _Habit | None:
-    """None for what is no country, for one whose calling code is mainly another's, and for one that rewrites numbers."""
+    """None for what is no country, for a calling code that is mainly another's, and where numbers are rewritten."""
     known = phonenumbers.PhoneMetadata.metadata_for_region(region)
-    if known is None or phonenumbers.region_code_for_country_code(known.country_code) != region:
+    if known is None or known.national_prefix_transform_rule or known.leading_digits:
         return None
-    if known.national_prefix_transform_rule or known.leading_digits:
+    if phonenumbers.region_code_for_country_code(known.country_code or 0) != region:
         return None
     every, *kinds = (
         (frozenset(each.possible_length), re.compile(each.national_number_pattern))

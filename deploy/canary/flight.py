@@ -27,7 +27,7 @@ from ingest.meta.graph.test_leads import (
 from ingest.meta.pages import PageAccess
 from ingest.reading import ReadingError
 from processors.governor import Governor
-from processors.lead.answers import are_of_a_test_lead, read_answers
+from processors.lead.answers import Answers
 from processors.lead.form import Form
 
 from .judging import Flight, Limits, Times, Trace, judge
@@ -154,7 +154,7 @@ class Canary:
 
     def _not_ours(self, lead: TestLead) -> str | None:
         """Why it has to stay. Meta keeps no name of who made it; a form's only test lead is its own lock."""
-        if not are_of_a_test_lead(read_answers(lead.field_data, Form())):
+        if not Answers(lead.field_data, Form(), []).are_of_a_test_lead:
             return "chosen"
         age = self._now() / 1000 - (lead.created_at or 0)
         return "young" if age < self._limits.timeout else None

@@ -12,7 +12,7 @@ from datetime import date, datetime
 from typing import Literal
 
 from processors.lead import normalise
-from processors.lead.answers import StandardAnswers, are_of_a_test_lead, read_answers
+from processors.lead.answers import Answers
 from processors.lead.consent import read_disclaimers
 from processors.lead.form import Form, read_form
 from processors.lead.loose import a_list, a_text, an_id, an_object, dump, parse
@@ -69,9 +69,8 @@ def _map(details: LeadDetails) -> Lead:
     change = _change(details)
     form = _form(details, problems)
     created_at = _created_at(node, change, problems)
-    answers = read_answers(a_list(node.get("field_data")), form)
-    is_test = are_of_a_test_lead(answers)
-    said = StandardAnswers(answers, form, problems)
+    said = Answers(a_list(node.get("field_data")), form, problems)
+    is_test = said.are_of_a_test_lead
     country = said.read("country", lambda raw: normalise.country(raw, language=form.language))
 
     def phone(raw: str) -> tuple[str | None, normalise.Code | None]:
@@ -128,7 +127,7 @@ def _map(details: LeadDetails) -> Lead:
         "state": said.text("state"),
         "post_code": said.text("post_code"),
         "country": country,
-        "answers": answers,
+        "answers": said.all,
         "privacy_policy_url": form.privacy_policy_url,
         "privacy_policy_text": form.privacy_policy_text,
         "disclaimer_title": form.disclaimer_title,

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from processors.lead import normalise
 from processors.lead.loose import a_list, a_text, an_object, parse
+from processors.lead.standard import BY_TYPE, Field
 
 _LOCALE = re.compile(r"([A-Za-z]{2,3})_([A-Za-z]{2})")
 # Meta's locales whose second half is no country: Arabic for everyone, and Spanish for Latin America.
@@ -24,6 +25,8 @@ class Question:
     label: str | None
     type: str | None
     options: Mapping[str, str] | None
+    field: Field | None = None  # of a lead, which the answer fills
+    is_sensitive: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +101,13 @@ def _questions(node: Mapping[str, object]) -> dict[str, Question]:
             options = _options(entry) | (choices[0] if choices else {})
             if not options and key in questions:  # a follower that is listed too: its choices are told only there
                 options = dict(questions[key].options or {})
+            type_ = a_text(entry.get("type")) or ""
             questions[key] = Question(
-                label=a_text(entry.get("label")), type=a_text(entry.get("type")), options=options or None
+                label=a_text(entry.get("label")),
+                type=type_ or None,
+                options=options or None,
+                field=BY_TYPE.get(type_),
+                is_sensitive=type_.startswith("ID_"),
             )
     return questions
 

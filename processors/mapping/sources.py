@@ -59,16 +59,35 @@ class Said:
         self._by_standard: dict[Field, list[Value]] = {}
         self._by_tracking: dict[str, list[Value]] = {}
         self._by_question: dict[str, list[Value]] | None = None
+        answers, by_key = self._answers, self._by_key
         place = 1  # the next one's bit; behind `_PLACES` of them there is none, and what has none is left, taken or not
         for answer in lead["answers"]:
             values: list[Value] = []
             texts = answer["option_texts"]
             for number, text in enumerate(answer["values"]):
-                if text.strip():
+                if text and not text.isspace():
                     values.append(_new(Value, (text, texts[number] if number < len(texts) else None, place)))
                     place = place << 1 if place < _LAST_PLACE else 0
-            if values:
-                self._index(answer, values)
+            if not values:
+                continue
+            answers.append((answer, values))
+            key = answer["key"]
+            if answer["is_tracking"]:
+                _add(self._by_tracking, key, values)
+                continue
+            if key in by_key:
+                _add(by_key, key, values)
+            else:
+                by_key[key] = values
+            # Nothing but a form that lists the question gives an answer one of these.
+            type_ = answer["type"]
+            if type_ is not None or answer["question"] is not None or texts:
+                field = BY_TYPE.get(type_ or "")
+            else:
+                field = BY_NAME.get(key)
+                _add(self._by_tracking, key, values)
+            if field:
+                _add(self._by_standard, field, values)
         self._disclaimers: list[tuple[str, bool, int]] = []
         for box in lead["disclaimers"]:
             if box["is_checked"] is not None:
@@ -104,7 +123,7 @@ class Said:
         if not text or text.isspace():
             return ()
         place = self._origin(name, value) if name in _STANDARD else 0
-        return (Value(text, None, place),)
+        return (_new(Value, (text, None, place)),)
 
     def left(self, taken: int, ignored: Collection[str]) -> str | None:
         """What is not among the bits that were taken, nor to be ignored, as JSON text; None where that is nothing."""
@@ -120,22 +139,6 @@ class Said:
         left = {"answers": answers, "disclaimers": disclaimers}
         found = {part: what for part, what in left.items() if what}
         return orjson.dumps(found).decode() if found else None  # texts are Unicode: a lead holds no others
-
-    def _index(self, answer: Answer, values: list[Value]) -> None:
-        key = answer["key"]
-        self._answers.append((answer, values))
-        if answer["is_tracking"]:
-            _add(self._by_tracking, key, values)
-            return
-        _add(self._by_key, key, values)
-        # Nothing but a form that lists the question gives an answer one of these.
-        if answer["question"] is not None or answer["type"] is not None or answer["option_texts"]:
-            field = BY_TYPE.get(answer["type"] or "")
-        else:
-            field = BY_NAME.get(key)
-            _add(self._by_tracking, key, values)
-        if field:
-            _add(self._by_standard, field, values)
 
     def _origin(self, field: Field, value: object) -> int:
         """The bit of the answer that the property was read from: of several, the first that reads so."""

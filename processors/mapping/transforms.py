@@ -267,9 +267,14 @@ def _template(text: str) -> Whole:
     reads = tuple(_place_reader(place) for place in template.places)
 
     def change(values: Values, said: Said) -> Values:
-        found = [values if read is None else read(said) for read in reads]
-        filled = template.fill([", ".join(value.text for value in each) for each in found])
-        return [Value(filled, None, _all_places([value for each in found for value in each]))] if filled else ()
+        texts, places = [], 0
+        for read in reads:
+            found = values if read is None else read(said)
+            texts.append(found[0].text if len(found) == 1 else ", ".join(value.text for value in found))
+            for value in found:
+                places |= value.places
+        filled = template.fill(texts)
+        return (Value(filled, None, places),) if filled else ()
 
     return Whole(change=change, reads=tuple(read for read in reads if read is not None))
 

@@ -1,122 +1,125 @@
-"""`leadstream`: one command tree, each command a short composition root.
+"""`leadstream`: one command tree, each command a short composition root, imported when it is called.
 
 Exit codes: 0 done, 1 found wrong, 2 used wrongly.
 """
 
 import sys
-from typing import Annotated
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
-from deploy.account import status
-from deploy.backfill import backfill
-from deploy.canary import canary
-from deploy.connect import connect
-from deploy.dead import dead
-from deploy.demo import demo
-from deploy.doctor import doctor
-from deploy.importing import import_leads
-from deploy.mapping import mapping
-from deploy.pages import pages
-from deploy.parent import Program
-from deploy.parked import parked
-from deploy.reconcile import reconcile
-from deploy.replay import replay
-from deploy.running import listen_or_exit, run
-from deploy.sandbox.cli import sandbox
-from deploy.sandbox.deliver import deliver
-from deploy.tail import tail
-from deploy.topics import topics
-from ingest.settings import (
-    HealthSettings,
-    KafkaSettings,
-    MappingSettings,
-    MetaSettings,
-    PagesSettings,
-    RegistrySettings,
-    RetrySettings,
-    SettingsError,
-    WebhookSettings,
-    WorkSettings,
-    read,
-)
-from processors.mapping.live import read_mappings
+from ingest.settings_error import SettingsError
+
+# Where a command is, and the line that `--help` has of it: without these, listing them would import all there is.
+COMMANDS = {
+    "demo": (
+        "deploy.demo.cli:demo",
+        (
+            "All of it here: a Kafka, the workers, ten signed deliveries, the leads, a CRM topic, a replay, a "
+            "reconciliation."
+        ),
+    ),
+    "doctor": (
+        "deploy.doctor.cli:doctor",
+        (
+            "What is wrong with tokens, permissions, subscriptions, versions and clocks: by page, with what to do "
+            "about it."
+        ),
+    ),
+    "status": (
+        "deploy.account.cli:status",
+        "Is every acknowledged lead accounted for? And what waits, for what, and since when.",
+    ),
+    "backfill": (
+        "deploy.backfill.cli:backfill",
+        "Read leads of the last 90 days from Meta, and put those that are not here yet on meta.leadgen.details.",
+    ),
+    "reconcile": (
+        "deploy.reconcile.cli:reconcile",
+        "Is every lead that Meta has here? Per form: how many Meta has, how many are here, and of the rest why.",
+    ),
+    "tail": (
+        "deploy.tail:tail",
+        "Decoded leads, or the records of any other topic, newest last. They hold people's answers.",
+    ),
+    "import": (
+        "deploy.importing.cli:import_leads",
+        "Leads from files of Ads Manager, or from Meta's export of a form: taken where nothing is known of them.",
+    ),
+    "canary": (
+        "deploy.canary.cli:canary",
+        (
+            "Has Meta make a test lead on a form, waits for it on leads.v1, deletes it, and tells how long each "
+            "stage took."
+        ),
+    ),
+    "serve": (
+        "deploy.workers:serve",
+        "The webhook service: what Meta posts goes to Kafka, and a 200 means Kafka has it.",
+    ),
+    "work": ("deploy.workers:work", "A worker; run more of them for more."),
+    "sandbox": (
+        "deploy.sandbox.cli:sandbox",
+        "Kafka, a schema registry, a double of Meta's Graph API, and a database with Kafka Connect, on this machine.",
+    ),
+    "topics": (
+        "deploy.topics.cli:topics",
+        "The topics and schemas that everything stands on, as declared and as they are.",
+    ),
+    "mapping": ("deploy.mapping.cli:mapping", "Mapping files: which lead fields go to which CRM topic."),
+    "connect": ("deploy.connect.cli:connect", "Kafka Connect, which writes CRM topics to where they are needed."),
+    "replay": (
+        "deploy.replay.cli:replay",
+        "Let a worker read again what it has read before. A lead's outputs are keyed, so a sink ends as it was.",
+    ),
+    "dead": ("deploy.dead.cli:dead", "Records that were given up: which, why, and the way back."),
+    "parked": ("deploy.parked.cli:parked", "Records that wait for a repair: which, why, and the way back by hand."),
+    "pages": (
+        "deploy.pages.cli:pages",
+        "The pages whose leads are read: their tokens in META_PAGES_FILE, and their subscriptions at Meta.",
+    ),
+}
+
+
+class _OnCall(TyperGroup):
+    """Lists what it is given, and imports what is called.
+
+    `Any`: typer's own Context and Command have no public name.
+    """
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, listed if name is None else load(name), rest
+
+
+def load(name: str) -> Any:
+    """The command of that name as typer runs it, as if it had been there from the beginning."""
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    found = getattr(import_module(module), attribute)
+    tree = typer.Typer()
+    if isinstance(found, typer.Typer):
+        tree.add_typer(found, name=name)
+    else:
+        tree.command(name)(found)
+    return get_group(tree).commands[name]
+
+
+def _listed() -> None:
+    """Stands for a command until that is called."""
+
 
 app = typer.Typer(
+    cls=_OnCall,
     help="Meta lead ads, from webhook to CRM, as a Kafka stream that loses no lead and can prove it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a traceback with local variables would show tokens and answers
     add_completion=False,
 )
-work = typer.Typer(help="A worker; run more of them for more.", no_args_is_help=True)
-app.add_typer(work, name="work")
-app.add_typer(sandbox, name="sandbox")
-app.add_typer(topics, name="topics")
-app.add_typer(mapping, name="mapping")
-app.add_typer(connect, name="connect")
-app.add_typer(replay, name="replay")
-app.add_typer(dead, name="dead")
-app.add_typer(parked, name="parked")
-app.add_typer(pages, name="pages")
-app.command()(demo)
-app.command()(doctor)
-app.command()(status)
-app.command()(backfill)
-app.command()(reconcile)
-app.command()(tail)
-app.command(name="import")(import_leads)
-app.command()(canary)
-sandbox.command()(deliver)
-
-
-@app.command()
-def serve(
-    processes: Annotated[int, typer.Option(min=1, help="How many processes share the port.")] = 1,
-) -> None:
-    """The webhook service: what Meta posts goes to Kafka, and a 200 means Kafka has it.
-
-    Example: leadstream serve --processes 2
-    """
-    webhook, _, _ = read(WebhookSettings), read(MetaSettings), read(KafkaSettings)
-    sockets = listen_or_exit("INGEST", webhook.ingest_host, webhook.ingest_port, processes)
-    run([Program(name="serve", sock=sock) for sock in sockets])
-
-
-@work.command()
-def fetch() -> None:
-    """Reads notifications, asks Meta for each lead, writes its whole answer to meta.leadgen.details.
-
-    Example: leadstream work fetch
-    """
-    _ = read(KafkaSettings), read(RegistrySettings), read(MetaSettings), read(PagesSettings), read(WorkSettings)
-    run([Program(name="fetch")])
-
-
-@work.command(name="map")
-def map_() -> None:
-    """Reads Meta's answers, writes typed leads to leads.v1, and to a topic for each mapping file in MAPPING_DIR.
-
-    It asks Meta nothing, so it can be replayed at will. A file that changes is taken up once `topics apply` has
-    registered its schema; until then, and while it is broken, the one before stays in force. What Meta tells of a lead
-    later on is typed on leads.updates.v1, by a group of its own.
-
-    Example: MAPPING_DIR=mappings leadstream work map
-    """
-    _ = read(KafkaSettings), read(RegistrySettings), read(WorkSettings)
-    if folder := read(MappingSettings).mapping_dir:
-        read_mappings(folder)  # told here, and not by a child that is started again and again
-    run([Program(name="map")])
-
-
-@work.command()
-def retry() -> None:
-    """Brings back what waits: records that are due, and parked ones once their page may be asked again.
-
-    Example: leadstream work retry
-    """
-    _ = read(KafkaSettings), read(MetaSettings), read(PagesSettings), read(WorkSettings), read(RetrySettings)
-    _ = read(HealthSettings)
-    run([Program(name="retry")])
+for _name, (_, _line) in COMMANDS.items():
+    app.command(_name, help=_line)(_listed)
 
 
 def main() -> None:

@@ -12,15 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from ingest.settings_error import SettingsError as SettingsError  # noqa: PLC0414  this is where it is looked for
+
 # Without the minimum an empty secret is accepted, and anyone can sign.
 Secret = Annotated[SecretStr, Field(min_length=1)]
 
 # A delivery may be one change, and a change is one record: Kafka has to take what the door does.
 MAX_BODY_BYTES = 8 * 2**20 - 2**16
-
-
-class SettingsError(Exception):
-    """The environment cannot be used as it is; the text says which variable, and what it should hold."""
 
 
 class _MountedSecrets(PydanticBaseSettingsSource):

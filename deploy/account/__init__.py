@@ -1,6 +1,5 @@
 """The account: what became of every record that was acknowledged, from the topics themselves."""
 
-from .cli import status as status
 from .counting import Account as Account
 from .counting import Lost as Lost
 from .counting import LostRecord as LostRecord

@@ -1,5 +1,1 @@
 """`leadstream backfill`: whole leads, read in bulk from Meta, go to `meta.leadgen.details`."""
-
-from .cli import backfill
-
-__all__ = ["backfill"]

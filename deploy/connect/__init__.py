@@ -1,4 +1,3 @@
 """Kafka Connect for the CRM topics: a sink's configuration, and a supervisor that restarts what has failed."""
 
-from .cli import connect as connect
 from .watching import watch as watch

@@ -1,3 +1,1 @@
 """Mapping files: a first one, what is wrong with one, and what it makes of real leads."""
-
-from .cli import mapping as mapping

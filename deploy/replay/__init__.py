@@ -1,6 +1,5 @@
 """Replays: a worker reads again what it has read before."""
 
-from .cli import replay as replay
 from .offsets import Move as Move
 from .offsets import Plan as Plan
 from .offsets import ReplayRefused as ReplayRefused

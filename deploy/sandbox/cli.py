@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from .deliver import deliver
 from .errors import SandboxError
 from .part import NAMES, USUAL, PartName
 from .ports import USUAL_PORTS, PortName
@@ -192,6 +193,9 @@ class _Shown:
 
     def end(self) -> None:
         self._status.stop()
+
+
+sandbox.command()(deliver)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Topics and schemas: as declared, as they are, and made so."""
 
-from .cli import topics as topics
 from .cluster import ClusterError as ClusterError
 from .cluster import admin_client as admin_client
 from .declared import apply as apply

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import deploy.connect
-from deploy.connect import connect
+from deploy.connect.cli import connect
 from deploy.connect.sink import postgres_sink
 
 COPIED = json.loads(Path(deploy.connect.__file__).with_name("postgres-sink.json").read_text(encoding="utf-8"))

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 from prometheus_client import REGISTRY
 from typer.testing import CliRunner
 
-from deploy.connect import connect
+from deploy.connect.cli import connect
 from deploy.connect.patience import Limits, Patience
 from deploy.connect.rest import Connect
 from deploy.connect.watching import Seen, Watcher

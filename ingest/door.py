@@ -21,9 +21,9 @@ from ingest.kafka import NotAcknowledged, ProducerFailed
 from ingest.meta.webhook import Delivery, FlatLead, Unreadable, Unsigned, read, verify
 from ingest.records import Record
 from ingest.settings import MetaSettings, WebhookSettings
-from ingest.tally import Sparingly, Tally
+from ingest.tally import Sparingly, Tally, Told
 
-RECORD_BYTES = 5_000  # measured: what a small change costs while it waits for the broker, mostly beside its bytes
+RECORD_BYTES = 5_000  # measured: what a small change costs beside its bytes; less when only librdkafka still has it
 BODY_SECONDS = 5.0  # Meta sends 1000 changes in a fraction of it
 
 # Called once: with None for a 200, else with what the sender is told.
@@ -110,7 +110,7 @@ class Door:
             answering(self.fail(defect))
             return
         now = asyncio.get_running_loop().time()
-        waiting = _Waiting(delivery, size + cost, answering, now)
+        waiting = _Waiting(Told(delivery), size + cost, answering, now)
         self.in_flight += cost
         self._waiting.append(waiting)
         self._watch(now)
@@ -186,8 +186,8 @@ class _Waiting:
 
     __slots__ = ("answering", "delivery", "held", "since")
 
-    def __init__(self, delivery: Delivery, held: int, answering: Answering, since: float) -> None:
-        self.delivery: Delivery | None = delivery
+    def __init__(self, delivery: Told, held: int, answering: Answering, since: float) -> None:
+        self.delivery: Told | None = delivery
         self.held = held  # bytes
         self.answering: Answering | None = answering
         self.since = since  # seconds of the loop's clock

@@ -6,14 +6,28 @@ flood must not flood the log: a repeated line is written once in `TELL_EVERY`.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ingest import answers, telemetry
 from ingest.answers import Answer
+from ingest.meta.notification import Reason
 from ingest.meta.webhook import Delivery
 from ingest.records import DEAD, OTHER, RAW, UPDATES
 
 TELL_EVERY = 10_000  # milliseconds between two lines about the same thing
+
+
+class Told:
+    """What is counted of a delivery when it is acknowledged; its records need not be kept until then."""
+
+    __slots__ = ("changes", "dead", "samples", "values_switched_off")
+
+    def __init__(self, delivery: Delivery) -> None:
+        topics = [record.topic for record in delivery.records]
+        self.changes = {topics[0]: 1} if len(topics) == 1 else {topic: topics.count(topic) for topic in set(topics)}
+        self.dead: Sequence[Reason] = delivery.dead
+        self.samples = delivery.samples
+        self.values_switched_off = delivery.values_switched_off
 
 
 class Tally:
@@ -26,13 +40,13 @@ class Tally:
     def refused(self, answer: Answer) -> None:
         _DELIVERIES[answer.status].inc()
 
-    def acknowledged(self, delivery: Delivery, seconds: float) -> None:
+    def acknowledged(self, delivery: Told, seconds: float) -> None:
         """Once for each delivery: one that was refused comes again."""
         if not self._seconds:
             asyncio.get_running_loop().call_soon(self._tell)
         self._seconds.append(seconds)
-        for record in delivery.records:
-            self._changes[record.topic] += 1
+        for topic, changes in delivery.changes.items():
+            self._changes[topic] += changes
         for reason in delivery.dead:
             telemetry.DEAD_LETTERS.labels(stage="ingest", reason=reason).inc()
         if delivery.samples:

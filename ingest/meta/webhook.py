@@ -26,7 +26,7 @@ from ingest.meta.notification import (
     object_of,
     page_of,
 )
-from ingest.records import DEAD, OTHER, RAW, UPDATES, Headers, Record, headers
+from ingest.records import DEAD, OTHER, RAW, UPDATES, Headers, Record, headers, raw_record
 
 SIGNATURE_HEADER = "X-Hub-Signature-256"
 
@@ -159,6 +159,7 @@ def _usual(document: Any, common: Headers) -> list[Record] | None:
     It is what nearly every delivery is, and `_read` would come to the same records in twice the time.
     """
     records: list[Record] = []
+    known, key = _NOBODY, b""  # the page that was looked at last, and its bytes
     try:
         entries = document["entry"]
         if document["object"] != "page" or type(entries) is not list:
@@ -170,12 +171,15 @@ def _usual(document: Any, common: Headers) -> list[Record] | None:
             said = (*common, ("entry-id", number.encode()), ("entry-time", time.encode()))
             for change in changes:
                 value = change["value"]
-                lead, page = digits_of(value["leadgen_id"]), digits_of(value["page_id"])
-                if not lead or not page or lead[0] == "0" or page[0] == "0" or lead == SAMPLE_LEAD:
+                lead, page = digits_of(value["leadgen_id"]), value["page_id"]
+                if not lead or lead[0] == "0" or lead == SAMPLE_LEAD or change["field"] != "leadgen":
                     return None
-                if change["field"] != "leadgen":
-                    return None
-                records.append(Record(topic=RAW, key=page.encode(), value=orjson.dumps(change), headers=said))
+                if page != known:
+                    digits = digits_of(page)
+                    if not digits or digits[0] == "0":
+                        return None
+                    known, key = page if type(page) is str else _NOBODY, digits.encode()  # 1 would be True
+                records.append(raw_record(key, orjson.dumps(change), said))
     except (KeyError, TypeError):  # of another shape
         return None
     return records
@@ -278,6 +282,7 @@ def _itself(node: Any) -> Any:
     return node
 
 
+_NOBODY: object = object()  # is equal to no page of a delivery
 _WEBHOOK = headers({"source": "webhook"})
 _DIGEST_BYTES = 32
 _BLOCK_BYTES = 64  # of SHA-256

@@ -24,7 +24,11 @@ def reading(body: bytes) -> Delivery:
 
 
 def page(*changes: object, **more: object) -> dict[str, object]:
-    return {"object": "page", "entry": [{"id": "153125381133", "time": 1728000001, "changes": list(changes)} | more]}
+    return {"object": "page", "entry": [entry(*changes) | more]}
+
+
+def entry(*changes: object) -> dict[str, object]:
+    return {"id": "153125381133", "time": 1728000001, "changes": list(changes)}
 
 
 def leadgen(**value: object) -> dict[str, object]:
@@ -121,6 +125,36 @@ def test_an_unusual_change_beside_usual_ones_changes_nothing_for_them(lead: obje
     assert usual == beside[:-1]
     assert placed(deliver(leads)) == [(RAW, b"153125381133")] * 2
     assert usual[0].headers == beside[-1].headers
+
+
+@pytest.mark.parametrize("then", ["1", 1, 1.0, True, "01", "0", 0, "", None, "2", 2])
+@pytest.mark.parametrize("first", ["1", 1, True, None])
+@pytest.mark.parametrize("apart", [True, False])
+def test_pages_that_look_alike_are_not_taken_for_one_another(first: object, then: object, apart: bool) -> None:
+    """The shorter way reads a page once for all its leads; a change of another kind makes it the longer one."""
+    leads = [leadgen(page_id=first), leadgen(page_id=then)]
+    entries = [entry(lead) for lead in leads] if apart else [entry(*leads)]
+    usual = deliver({"object": "page", "entry": entries}).records
+    beside = deliver({"object": "page", "entry": [*entries, entry({"field": "feed"})]}).records
+    assert usual == beside[:-1]
+
+
+@pytest.mark.parametrize(
+    ("plain", "sent"),
+    [
+        ('"field":"leadgen"', '"field":"leadgen","field":"leadgen"'),
+        ('"field":"leadgen"', '"field": "leadgen"'),
+        ('"field":"leadgen"', '"field":"lead\\u0067en"'),
+        ('"leadgen_id":', '"created_time":1.0e1,"leadgen_id":'),
+        ('"leadgen_id":', '"created_time":36893488147419103232,"leadgen_id":'),
+    ],
+)
+def test_what_would_be_written_otherwise_is_kept_as_it_was_signed(plain: str, sent: str) -> None:
+    whole = json.dumps(page(leadgen(leadgen_id="1")), separators=(",", ":"))
+    change = json.dumps(leadgen(leadgen_id="1"), separators=(",", ":"))
+    assert change in whole
+    [record] = reading(whole.replace(plain, sent).encode()).records
+    assert (record.topic, record.value) == (RAW, change.replace(plain, sent).encode())
 
 
 def test_pages_that_share_a_post_are_told_apart() -> None:

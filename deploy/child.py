@@ -121,7 +121,7 @@ def _collect_less() -> None:
     What is imported by now stays for good, and is not looked at again.
     """
     gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
+    gc.set_threshold(50_000, 20, 20)
 
 
 async def _tell(pipe: int, state: dict[str, object]) -> None:

@@ -9,6 +9,7 @@ that cannot be written, are fastavro's. A property test holds the two to each ot
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any, cast
 
 import schemas
@@ -42,7 +43,7 @@ def compile_writer(schema: schemas.Schema, head: bytes) -> Write | None:
         "utf8": str.encode,
         "datetime": datetime,
         "date": date,
-        "EPOCH": _EPOCH,
+        "moment": _moment,
         "float4": struct.Struct("<f").pack,
         "float8": struct.Struct("<d").pack,
     }
@@ -91,8 +92,7 @@ class _Source:
                 yield f"out += {known!r}[{of}]"
             case {"type": "long", "logicalType": "timestamp-millis"}:
                 yield f"if type({of}) is not datetime: raise TypeError"
-                yield f"{of} -= EPOCH"
-                yield f"out += long(({of}.days * 86400 + {of}.seconds) * 1000 + {of}.microseconds // 1000)"
+                yield f"out += moment({of})"
             case {"type": "int", "logicalType": "date"}:
                 yield f"if type({of}) is not date: raise TypeError"
                 yield f"out += long({of}.toordinal() - {_DAY_ZERO})"
@@ -146,6 +146,12 @@ def _long(value: int) -> bytes:
         left >>= 7
     found.append(left)
     return bytes(found)
+
+
+@lru_cache(maxsize=1024)  # the records of a batch share most of theirs
+def _moment(value: datetime) -> bytes:
+    since = value - _EPOCH
+    return _long((since.days * 86400 + since.seconds) * 1000 + since.microseconds // 1000)
 
 
 _LENGTHS = tuple(_long(size) for size in range(_SHORT))

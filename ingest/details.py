@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from ingest.codec import Codec
 from ingest.meta.graph import Snapshot
@@ -54,5 +55,6 @@ def details_record(details: LeadDetails, codec: Codec[LeadDetails], told: Header
 _SAID: dict[Completeness, Headers] = {each: headers({"completeness": each}) for each in RICHNESS}
 
 
+@lru_cache(maxsize=256)  # the leads of a batch are fetched within a millisecond, those of a delivery came in one
 def _time(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, tz=UTC)

@@ -12,8 +12,6 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Protocol
 
-import prometheus_client
-
 from ingest import telemetry
 from ingest.codec import Codec, DoesNotFit
 from ingest.details import details_record, lead_details
@@ -58,7 +56,6 @@ from schemas.shapes import LeadDetails
 _CARRIED: tuple[HeaderName, ...] = ("source", "delivery", "received-at")
 _MILLISECONDS_DIGITS = 13
 SLOW_MS = 10_000  # a page whose oldest open record is older is slow
-_AT_HAND = 1024  # notifications: each is read for its key, and a moment later for its lead
 
 
 class AsksLeads(Protocol):
@@ -112,27 +109,32 @@ class Fetch:
         self._share = max(1, window // 4)  # of the window, that one page in trouble may hold
         self._held: Counter[str] = Counter()
         self._open: dict[str, dict[tuple[str, int, int], int]] = {}  # by page: its open records, since when
+        self._read = lru_cache(maxsize=window)(_notification)  # for its key, and a moment later for its lead
         self._clock = clock
         self._pause = pause
-        self._counted: dict[str, prometheus_client.Counter] = {}  # by outcome
+        self._counted: Counter[str] = Counter()  # by outcome, those of this turn of the event loop
 
     def key(self, received: Received) -> Hashable:
         """The lead: what comes of it must reach its topic in the order of its notifications."""
         try:
-            return _notification(received).lead_id
+            return self._read(received.value or b"", received.key).lead_id
         except BadChange:
             return (received.partition, received.offset)
 
     async def run(self, received: Received) -> None:
         outcome = await self._bring(received)
-        counter = self._counted.get(outcome)
-        if counter is None:
-            counter = self._counted[outcome] = telemetry.RECORDS.labels(worker="fetch", outcome=outcome)
-        counter.inc()
+        if not self._counted:  # a counter is a write to a file, and many records end at once
+            asyncio.get_running_loop().call_soon(self._count)
+        self._counted[outcome] += 1
+
+    def _count(self) -> None:
+        for outcome, records in self._counted.items():
+            telemetry.RECORDS.labels(worker="fetch", outcome=outcome).inc(records)
+        self._counted.clear()
 
     async def _bring(self, received: Received) -> str:
         try:
-            notification = _notification(received)
+            notification = self._read(received.value or b"", received.key)
         except BadChange as error:
             return await self._bury(received, None, error.reason, error)
         if notification.sample:
@@ -193,12 +195,16 @@ class Fetch:
     async def _fetch(self, received: Received, notification: Notification, page: PageAccess) -> str:
         live = received.header("source") in (None, "webhook")
         answer, fields = await self._answer(received, notification, page, live=live)
-        form_id = answer.parsed.get("form_id") or notification.form_id
-        if not form_id:
-            return await self._emit(received, notification, answer, fields)
-        given = Given.read(answer.parsed, notification.created_time)
-        form = await self._forms.get(str(form_id), page, given)
-        return await self._emit(received, notification, answer, fields, form_id=str(form_id), form=form)
+        text, version, parsed = answer.body, answer.version, answer.parsed
+        form_id, form = parsed.get("form_id") or notification.form_id, None
+        if form_id:
+            given = Given.read(parsed, notification.created_time)
+            form = await self._forms.get(str(form_id), page, given)
+        # Some sixty objects of each lead that the broker has yet to acknowledge would be looked at for cycles.
+        del answer, parsed
+        return await self._emit(
+            received, notification, text, version, fields, form_id=str(form_id) if form_id else None, form=form
+        )
 
     async def _answer(
         self, received: Received, notification: Notification, page: PageAccess, *, live: bool
@@ -281,11 +287,12 @@ class Fetch:
         self,
         received: Received,
         notification: Notification,
-        answer: Answer,
+        answer: str,
+        version: str | None,
         fields: Sequence[str],
         *,
-        form_id: str | None = None,
-        form: Snapshot | None = None,
+        form_id: str | None,
+        form: Snapshot | None,
     ) -> str:
         origin = received.origin
         said: dict[str, bytes | None] = dict(received.headers)  # of a header that stands twice, the last one
@@ -293,11 +300,11 @@ class Fetch:
             lead_id=notification.lead_id,
             page_id=notification.page_id,
             form_id=form_id,
-            answer=answer.body,
+            answer=answer,
             completeness="FULL" if fields is LEAD_FIELDS else "REDUCED",
             missing_fields=_missing(fields),
             source=(said.get("source") or b"").decode("utf-8", "replace") or "webhook",
-            api_version=answer.version,
+            api_version=version,
             form=form,
             fetched_at=self._clock(),
             change=notification.value,
@@ -340,12 +347,7 @@ class Fetch:
         return fate_record(received, fate, stage="fetch", reason=reason, page_id=page_id, lead_id=lead_id)
 
 
-def _notification(received: Received) -> Notification:
-    return _read(received.value or b"", received.key)
-
-
-@lru_cache(maxsize=_AT_HAND)
-def _read(value: bytes, key: bytes | None) -> Notification:
+def _notification(value: bytes, key: bytes | None) -> Notification:
     return Notification.read(value, page_id=None if key is None else key.decode("utf-8", "replace"))
 
 

@@ -43,7 +43,8 @@ class Given:
         created = normalise.instant(a_text(lead.get("created_time")) or "")
         seconds = told_at if created is None else int(created.timestamp())
         answers = a_list(lead.get("field_data"))
-        names = tuple([a_text(answer.get("name")) for answer in answers if isinstance(answer, dict)])
+        named = [answer.get("name") for answer in answers if isinstance(answer, dict)]
+        names = tuple([name if type(name) is str else a_text(name) for name in named])
         # Meta tells the second, and what we saw within it was there when it ended.
         at = None if seconds is None else seconds * 1000 + _SECOND
         return cls(at=at, keys=_asked(names))

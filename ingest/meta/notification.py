@@ -94,7 +94,7 @@ def _ordinary(change: bytes) -> tuple[str, Mapping[str, object], str] | None:
     try:
         text = (found["value"] or found["last"]).decode()
         # The whole of it is one object, so there is no second member that a reader would have to choose from.
-        value = _VALUE.decode(text)
+        value: Mapping[str, object] = verbatim.quick(text) or _VALUE.decode(text)
     except (ValueError, RecursionError):
         return None
     return (found["field"] or found["first"]).decode(), value, text
@@ -105,6 +105,8 @@ def coerce_id(value: object) -> str | None:
 
     Ids are digits (15 to 17 of them for a lead), so nothing else is ever put into the path of a call.
     """
+    if type(value) is str and value.isdigit() and value.isascii() and value[0] != "0" and len(value) <= _MAX_DIGITS:
+        return value  # as nearly always
     text = digits_of(value)
     if text is not None:
         return text if text.strip("0") else None

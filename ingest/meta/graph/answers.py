@@ -58,7 +58,15 @@ def read_batch(
         raise Unavailable("not-an-object", http_status=status)
     # An item need not say what its batch does.
     common = {name: value for name, value in _lower(headers).items() if name in _COMMON}
-    return tuple(_read_item(item, ask, common) for item, ask in zip(items, asks, strict=True))
+    outcomes = []
+    said: Json = None
+    told = common
+    for item, ask in zip(items, asks, strict=True):
+        found = item.get("headers") if isinstance(item, dict) else None
+        if found != said:  # those of one page nearly always say the same
+            said, told = found, {**common, **_item_headers(found)}
+        outcomes.append(_read_item(item, ask, told))
+    return tuple(outcomes)
 
 
 def read_page(answer: Answer) -> Page:
@@ -134,14 +142,14 @@ def _date(told: str | None) -> int | None:
         return None
 
 
-def _read_item(item: Json, ask: Ask, common: Mapping[str, str]) -> Answer | GraphError:
+def _read_item(item: Json, ask: Ask, told: Mapping[str, str]) -> Answer | GraphError:
     if item is None:
         return Unavailable("not-answered")
     status, body = (item.get("code"), item.get("body")) if isinstance(item, dict) else (None, None)
     if not isinstance(item, dict) or not isinstance(status, int) or not isinstance(body, str):
         return Unavailable("not-an-object")
     try:
-        return _read(status, {**common, **_item_headers(item.get("headers"))}, encodable(body), ask.about)
+        return _read(status, told, encodable(body), ask.about)
     except GraphError as error:
         return error
 

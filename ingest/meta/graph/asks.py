@@ -67,6 +67,7 @@ FORM_TYPE = "application/x-www-form-urlencoded"  # what a batch's body is
 
 _ID_DIGITS = 32
 _KEYS = 20_000  # tokens whose proof is kept; it is the same for each of a page's leads
+_AROUND = 5_000  # of a page's items, what stands around their ids is kept: 1.5 kB
 _PATH = "__path__"  # stands for it while what is around it is written; written as it is
 
 
@@ -124,13 +125,13 @@ def ask_batch(asks: Sequence[tuple[Ask, Key]], *, opened_by: Key | None = None) 
     if not 0 < len(asks) <= BATCH_SIZE:
         raise ValueError(f"a batch holds 1 to {BATCH_SIZE} asks, not {len(asks)}")
     # The leads of a page differ in their ids alone: what stands around those is written once.
-    around: dict[tuple[str, tuple[tuple[str, str], ...], int], tuple[str, str]] = {}
+    before = after = ""
+    last: tuple[str, tuple[tuple[str, str], ...], Key] | None = None
     items = []
     for ask, key in asks:
-        same = (ask.method, ask.params, id(key))
-        if same not in around:
-            around[same] = _around(ask, key)
-        before, after = around[same]
+        if last is None or ask.params is not last[1] or key is not last[2] or ask.method != last[0]:
+            last = (ask.method, ask.params, key)
+            before, after = _around(*last)
         path = ask.path if ask.path.isascii() and ask.path.isdigit() else quote_plus(json.dumps(ask.path)[1:-1])
         items.append(f"{before}{path}{after}")
     outer = opened_by or asks[0][1]  # the POST itself needs a token, even where each item has one
@@ -138,10 +139,11 @@ def ask_batch(asks: Sequence[tuple[Ask, Key]], *, opened_by: Key | None = None) 
     return f"{urlencode(opened)}&batch=%5B{'%2C'.join(items)}%5D"
 
 
-def _around(ask: Ask, key: Key) -> tuple[str, str]:
+@lru_cache(maxsize=_AROUND)
+def _around(method: str, params: tuple[tuple[str, str], ...], key: Key) -> tuple[str, str]:
     """A batch's item as its POST carries it, before its path and after it."""
-    query = urlencode((*ask.params, ("access_token", key.token.get_secret_value()), *key.proof()))
-    item = json.dumps({"method": ask.method, "relative_url": f"{_PATH}?{query}"})
+    query = urlencode((*params, ("access_token", key.token.get_secret_value()), *key.proof()))
+    item = json.dumps({"method": method, "relative_url": f"{_PATH}?{query}"})
     before, _, after = quote_plus(item).partition(_PATH)
     return before, after
 

@@ -8,6 +8,8 @@ from typing import TypeAlias
 
 import orjson
 
+from ingest.meta.verbatim import quick
+
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 JsonObject: TypeAlias = dict[str, Json]
 
@@ -35,7 +37,10 @@ def parse(text: str | None, pairs: Callable[[Iterable[tuple[str, Json]]], JsonOb
     `pairs` makes an object of its members, in their order.
     """
     try:
-        parsed: Json = (_decode if pairs is dict else _decoder(pairs))(text or "")
+        parsed: Json = quick(text) if pairs is dict and text is not None else None
+        if parsed is not None:
+            return parsed
+        parsed = (_decode if pairs is dict else _decoder(pairs))(text or "")
     except (ValueError, RecursionError):
         return None
     return parsed

@@ -25,6 +25,7 @@ from .world import APP_SECRET, World
 
 LEADS, WARM_UP = 20_000, 2_000
 CONCURRENCY = 256
+WINDOW = 4_000  # records open at once: forty of each page, so that the batches of a backlog fill
 PARTITIONS = 6
 PEERS = (
     go.ENRICH,
@@ -118,6 +119,7 @@ class _Enrichment:
             "META_GRAPH_URL": self._graph.url,
             "META_PAGES_FILE": str(pages),
             "FETCH_CONCURRENCY": str(CONCURRENCY),
+            "FETCH_WINDOW": str(WINDOW),
             "IN": source,
             "OUT": out,
             "GROUP": f"{prefix}group",

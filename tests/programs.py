@@ -15,10 +15,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from deploy.sandbox.graph.admin import GraphAdmin
+from deploy.topics import admin_client, apply, plan
 from ingest.kafka import ConfluentProducer
 from ingest.reading import Reader, ReadingError
 from ingest.records import Received, Record, Topics
+from ingest.registry import open_registry
 from ingest.settings import KafkaSettings
+from processors.mapping.reading import read_folder
 
 LEADSTREAM = Path(sys.executable).with_name("leadstream")
 
@@ -115,13 +118,17 @@ class System:
         self._records: dict[str, list[Received]] = {}
 
     def apply_topics(self) -> None:
-        subprocess.run(
-            [str(LEADSTREAM), "topics", "apply", "--yes"],
-            env=os.environ | self.env,
-            cwd=self._folder,
-            check=True,
-            capture_output=True,
-        )
+        """Does what `leadstream topics apply --yes` does, without a process: nearly every test begins with it."""
+        folder = self.env.get("MAPPING_DIR")
+        mappings = [each.mapping for each in read_folder(Path(folder))] if folder else []
+
+        async def mend() -> None:
+            cluster = admin_client(self.kafka)
+            async with open_registry(self.env["REGISTRY_URL"]) as registry:
+                differences = await plan(cluster, registry, mappings=mappings, prefix=self.env["TOPIC_PREFIX"])
+                assert await apply(differences, cluster, registry) == []
+
+        asyncio.run(mend())
 
     def start(self, *arguments: str, **more: str) -> Program:
         """Starts a command with more settings, by name."""

@@ -108,8 +108,7 @@ def phone(raw: str, *, answered: str | None, guessed: str | None) -> tuple[str |
     region = answered or guessed
     if usual := plain.national(raw, region):
         return usual, None if answered else "region-guessed"
-    readings = dict(_readings(raw, region))
-    match list(readings.items()):
+    match list(dict(readings(raw, region)).items()):
         case []:
             return None, "invalid" if region else "no-region"
         case [(number, names_its_country)]:
@@ -159,7 +158,7 @@ def country(raw: str, *, language: str | None) -> tuple[str | None, Code | None]
     return (found, None) if found else (None, "invalid")
 
 
-def _readings(raw: str, region: str | None) -> Iterator[tuple[str, bool]]:
+def readings(raw: str, region: str | None) -> Iterator[tuple[str, bool]]:
     """Each valid number that digits without a leading + may stand for, and whether it names its country itself."""
     digits = phonenumbers.normalize_digits_only(raw)
     candidates = []

@@ -108,7 +108,7 @@ def test_where_no_country_is_named_the_library_finds_none(raw: str) -> None:
 
 def as_the_library_reads_the_dialled(raw: str, region: str) -> str | None:
     """The only reading of a number that people of a country dial."""
-    readings = dict(normalise._readings(raw, region))
+    readings = dict(normalise.readings(raw, region))
     return next(iter(readings)) if len(readings) == 1 else None
 
 

@@ -79,7 +79,7 @@ def columns(told: Chapter, case: str) -> list[ColumnOut]:
 
 
 def lines(told: Chapter, case: str) -> list[Line]:
-    """Ours first, then the peers from the best on, then the limits; those that were not raced are last."""
+    """Ours first, in the suite's order, then the peers from the best on, then the limits; what was not raced is last."""
     shown = columns(told, case)
     found: list[Line] = []
     for contender in dict.fromkeys(row["contender"] for row in told["rows"]):
@@ -148,7 +148,7 @@ def _who(told: Chapter) -> Iterable[str]:
 
 
 def _machine(told: Chapter) -> Iterable[str]:
-    yield f"{told['rounds']} rounds. " + ", ".join(f"{name} {value}" for name, value in told["machine"].items())
+    yield f"{told['rounds']} round{'s' * (told['rounds'] > 1)}. " + ", ".join(f"{name} {value}" for name, value in told["machine"].items())
 
 
 def _named(line: Line) -> str:
@@ -162,6 +162,8 @@ def _one_line(text: str) -> str:
 def _place(line: Line, better: str) -> tuple[int, float]:
     if not line["spreads"]:
         return 3, 0.0
+    if line["kind"] == "ours":  # in the suite's order: one worker, two, four
+        return 0, 0.0
     first = line["spreads"][0].median
     return ("ours", "peer", "limit").index(line["kind"]), {"less": first, "more": -first}.get(better, 0.0)
 

@@ -71,6 +71,12 @@ def test_a_table_has_ours_first_then_peers_from_the_best_on_then_limits() -> Non
     assert [line["contender"] for line in lines(told(*RACED), SMALL)] == ["ours", "Go", "Node", "HMAC alone"]
 
 
+def test_ours_stay_in_the_order_of_the_suite() -> None:
+    one, two = contender("1 worker", "ours"), contender("2 workers", "ours")
+    found = lines(told(*rounds_of(one, 0.3), *rounds_of(two, 0.1)), SMALL)
+    assert [line["contender"] for line in found] == ["1 worker", "2 workers"]
+
+
 def test_a_table_tells_medians_with_their_spread_and_how_many_times_ours_they_are() -> None:
     assert table(told(*RACED), SMALL) == [
         "|              |                 CPU ms | to ours | changes/s |",

@@ -79,7 +79,7 @@ def columns(told: Chapter, case: str) -> list[ColumnOut]:
 
 
 def lines(told: Chapter, case: str) -> list[Line]:
-    """Ours first, in the suite's order, then the peers from the best on, then the limits; what was not raced is last."""
+    """Ours first, in the suite's order, then the peers from the best on, then limits; what was not raced is last."""
     shown = columns(told, case)
     found: list[Line] = []
     for contender in dict.fromkeys(row["contender"] for row in told["rows"]):
@@ -148,7 +148,8 @@ def _who(told: Chapter) -> Iterable[str]:
 
 
 def _machine(told: Chapter) -> Iterable[str]:
-    yield f"{told['rounds']} round{'s' * (told['rounds'] > 1)}. " + ", ".join(f"{name} {value}" for name, value in told["machine"].items())
+    rounds = "1 round" if told["rounds"] == 1 else f"{told['rounds']} rounds"
+    yield f"{rounds}. " + ", ".join(f"{name} {value}" for name, value in told["machine"].items())
 
 
 def _named(line: Line) -> str:

@@ -44,6 +44,8 @@ def compile_writer(schema: schemas.Schema, head: bytes) -> Write | None:
         "datetime": datetime,
         "date": date,
         "moment": _moment,
+        "known_moment": _known_moment,
+        "UTC": UTC,
         "float4": struct.Struct("<f").pack,
         "float8": struct.Struct("<d").pack,
     }
@@ -92,7 +94,7 @@ class _Source:
                 yield f"out += {known!r}[{of}]"
             case {"type": "long", "logicalType": "timestamp-millis"}:
                 yield f"if type({of}) is not datetime: raise TypeError"
-                yield f"out += moment({of})"
+                yield f"out += known_moment({of}) if {of}.tzinfo is UTC else moment({of})"
             case {"type": "int", "logicalType": "date"}:
                 yield f"if type({of}) is not date: raise TypeError"
                 yield f"out += long({of}.toordinal() - {_DAY_ZERO})"
@@ -148,10 +150,13 @@ def _long(value: int) -> bytes:
     return bytes(found)
 
 
-@lru_cache(maxsize=1024)  # the records of a batch share most of theirs
 def _moment(value: datetime) -> bytes:
     since = value - _EPOCH
     return _long((since.days * 86400 + since.seconds) * 1000 + since.microseconds // 1000)
+
+
+# The records of a batch share most of theirs. In UTC only: where clocks are set back, two moments are equal to Python.
+_known_moment = lru_cache(maxsize=1024)(_moment)
 
 
 _LENGTHS = tuple(_long(size) for size in range(_SHORT))

@@ -16,6 +16,7 @@ import orjson
 # `Any`: JSON of any shape; whoever reads a part looks at its type before using it.
 Reader = Callable[[str, int], tuple[Any, int]]
 
+_DEEP = 500  # a parser that is not Python's reads deeper than Python can write or compare
 _BEYOND, _DIGITS = b"0" * 19, bytes.maketrans(b"123456789", b"0" * 9)
 _WHITESPACE = " \t\n\r"  # JSON's own, which is less than Python's
 
@@ -45,6 +46,8 @@ def read(body: bytes, reader: Reader) -> Any:
 
 def quick(text: str) -> Any:
     """What JSON of usual content says, by a fast parser; None for a text that it reads otherwise, or does not read."""
+    if text.count("[") + text.count("{") > _DEEP:
+        return None
     try:
         body = text.encode()
         # It makes a float of an integer beyond 64 bits, and one of fewer digits is within.

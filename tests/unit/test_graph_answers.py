@@ -210,6 +210,12 @@ def test_an_item_that_is_no_unicode_costs_no_other_and_the_digits_of_a_long_id_s
     assert same == found
 
 
+def test_headers_nested_a_thousand_deep_cost_no_item_its_answer() -> None:
+    item = f'{{"code":200,"headers":{"[" * 1000}{"]" * 1000},"body":"{{\\"id\\":\\"1\\"}}"}}'
+    found = read_batch(200, {}, f"[{item},{item}]".encode(), asks("1", "1"))
+    assert [type(each) for each in found] == [Answer, Answer]
+
+
 def test_an_item_says_itself_what_it_uses_up_and_its_batch_the_rest() -> None:
     told: list[Json] = [{"name": "X-App-Usage", "value": '{"call_count":7}'}, {"name": "Date", "value": "nonsense"}]
     items: list[Json] = [{"code": 200, "headers": told, "body": '{"id":"1"}'}, {"code": 200, "body": '{"id":"2"}'}]

@@ -27,6 +27,10 @@ def test_an_integer_beyond_64_bits_is_left_to_the_exact_parser(number: int) -> N
     assert quick(f'{{"id":{number}}}') is None
 
 
+def test_what_is_nested_deeper_than_python_writes_is_left_to_the_exact_parser() -> None:
+    assert quick("[" * 1000 + "]" * 1000) is None
+
+
 @pytest.mark.parametrize("text", ['"\\ud800"', '"\ud800"', "{", "", "NaN", "1e999"])
 def test_what_the_fast_parser_does_not_take_is_no_error(text: str) -> None:
     assert quick(text) is None

@@ -63,7 +63,7 @@ def read_batch(
     told = common
     for item, ask in zip(items, asks, strict=True):
         found = item.get("headers") if isinstance(item, dict) else None
-        if found != said:  # those of one page nearly always say the same
+        if not _same(found, said):  # those of one page nearly always say the same
             said, told = found, {**common, **_item_headers(found)}
         outcomes.append(_read_item(item, ask, told))
     return tuple(outcomes)
@@ -140,6 +140,13 @@ def _date(told: str | None) -> int | None:
         return None if told is None else round(parsedate_to_datetime(told).timestamp())
     except (ValueError, OverflowError):
         return None
+
+
+def _same(headers: Json, others: Json) -> bool:
+    try:
+        return headers == others
+    except RecursionError:  # nested a thousand deep: nothing that Meta would answer
+        return False
 
 
 def _read_item(item: Json, ask: Ask, told: Mapping[str, str]) -> Answer | GraphError:

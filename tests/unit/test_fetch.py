@@ -63,7 +63,7 @@ def test_a_time_that_somebody_else_wrote_costs_no_lead(said: bytes) -> None:
 def test_a_header_of_null_that_somebody_else_wrote_costs_no_lead() -> None:
     record = notified()
     nulls = tuple((name, None) for name in ("source", "delivery", "received-at", "origin"))
-    [details] = Worker().run(replace(record, headers=(*record.headers, *nulls))).on(DETAILS)  # type: ignore[arg-type]
+    [details] = Worker().run(replace(record, headers=(*record.headers, *nulls))).on(DETAILS)  # type: ignore[arg-type]  # Kafka has null headers, our own type none
     assert dict(details.headers) == {"origin": b"2@7", "completeness": b"FULL"}
     assert CODEC.decode(details.value or b"")["source"] == "webhook"
 
